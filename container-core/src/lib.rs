@@ -1,1 +1,28 @@
-//! (skeleton)
+//! The group framework: hierarchies, groups, subsystems, css_sets and tasks.
+//!
+//! Pure: no I/O, no clock, no thread, no unsafe. Whoever owns a [`Framework`] asks it to
+//! [`plan`](Framework::plan) a batch of [`Command`]s, carries out the plan's [`Effect`]s on the host,
+//! and then [`commit`](Framework::commit)s it. Until the commit nothing has changed; a refused plan
+//! has changed nothing either.
+
+mod command;
+mod cpu_set;
+mod credentials;
+mod effect;
+mod event;
+mod framework;
+mod name;
+mod quantity;
+mod refusal;
+mod task;
+
+pub use command::{Command, Plan};
+pub use cpu_set::{CpuSet, MAX_CPUS, NodeSet};
+pub use credentials::Credentials;
+pub use effect::Effect;
+pub use event::Event;
+pub use framework::{Framework, Generation, GroupInfo, HierarchyInfo, HostResources, TaskInfo};
+pub use name::{GroupPath, HierarchyName, MachineName};
+pub use quantity::{Cycles, Nanoseconds, Reading, Usage};
+pub use refusal::{Errno, Refusal};
+pub use task::{TaskId, TaskKind, TaskName, Tid};

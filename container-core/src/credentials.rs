@@ -1,0 +1,17 @@
+//! Who asks.
+
+use crate::TaskId;
+
+/// The asker's identity, from the connection it came over, never from its words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    pub uid: u32,
+    pub gid: u32,
+    /// The asker's own task, for `0` written to `tasks`.
+    pub task: Option<TaskId>,
+}
+
+impl Credentials {
+    /// The supervisor itself, a spec file, root.
+    pub const ROOT: Credentials = Credentials { uid: 0, gid: 0, task: None };
+}

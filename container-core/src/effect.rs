@@ -1,0 +1,13 @@
+//! What a plan asks of the host, as values.
+
+use crate::{CpuSet, TaskId};
+
+/// One thing to be carried out on the host before a plan is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Confine the task to these host CPUs (`before` is what it was confined to, for the rollback;
+    /// None for a task that was never pinned).
+    Pin { task: TaskId, cpus: CpuSet, before: Option<CpuSet> },
+    /// Read the task's counters exactly and charge them before it changes groups (or is reset).
+    Sample { task: TaskId },
+}
