@@ -1,20 +1,22 @@
 //! What can be asked of the framework, and the plan it answers with.
 
-use crate::{Effect, Generation, GroupPath, HierarchyName, TaskId, TaskName, Tid};
+use crate::{Effect, Generation, GroupPath, HierarchyName, HostResources, TaskId, TaskName, Tid};
 
 /// One change. Every door (CLI, API, guest, spec file, tests) asks in these words.
+#[allow(missing_docs, reason = "each field is what its name and its variant's sentence say")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Mount a hierarchy and bind the subsystems to it.
+    /// Mount a hierarchy and bind the subsystems to it; the same name and set again is the same tree.
     Mount { hierarchy: HierarchyName, subsystems: Vec<String> },
     /// Unmount a hierarchy; one with child groups stays alive and listed.
     Unmount { hierarchy: HierarchyName },
-    /// Make a group. `mode` 0o755 style permission bits; owner is the asker.
+    /// Make a group. Owner, mode, notify_on_release and cgroup.clone_children are the parent's.
     Mkdir { group: GroupPath },
+    /// Remove a group that has neither tasks nor children.
     Rmdir { group: GroupPath },
-    /// Rename within the same parent.
+    /// Rename within the same parent; `to` is a name, not a path.
     Rename { group: GroupPath, to: String },
-    /// Hand a group to another owner or change its permission bits.
+    /// Hand a group to another owner or change its permission bits (`mode` as in 0o755).
     Chown { group: GroupPath, uid: u32, gid: u32, mode: u16 },
     /// Write a control file.
     Write { group: GroupPath, file: String, value: String },
@@ -25,7 +27,8 @@ pub enum Command {
     Fork { task: TaskId, name: TaskName, tid: Tid, parent: Option<TaskId> },
     /// A task is dead. Charge its last reading before planning this.
     Exit { task: TaskId },
-    /// New child group `node_<task>` under the task's group in the subsystem's hierarchy, task moved in.
+    /// New child group `node_<tid>` under the task's group in the subsystem's hierarchy, task moved in.
+    /// Where the subsystem is not mounted, nothing is done.
     Clone { task: TaskId, subsystem: String },
 }
 
@@ -33,7 +36,9 @@ pub enum Command {
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) generation: Generation,
+    pub(crate) by: crate::Credentials,
     pub(crate) commands: Vec<Command>,
+    pub(crate) host: Option<HostResources>,
     pub(crate) effects: Vec<Effect>,
 }
 
@@ -42,10 +47,12 @@ impl Plan {
     pub fn effects(&self) -> &[Effect] {
         &self.effects
     }
+
     /// The framework generation that the checks were made against.
     pub fn generation(&self) -> Generation {
         self.generation
     }
+
     /// The commands, as asked.
     pub fn commands(&self) -> &[Command] {
         &self.commands

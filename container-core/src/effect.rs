@@ -5,9 +5,18 @@ use crate::{CpuSet, TaskId};
 /// One thing to be carried out on the host before a plan is committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Confine the task to these host CPUs (`before` is what it was confined to, for the rollback;
-    /// None for a task that was never pinned).
-    Pin { task: TaskId, cpus: CpuSet, before: Option<CpuSet> },
+    /// Confine the task to these host CPUs.
+    Pin {
+        /// Whom; perhaps born in the same batch.
+        task: TaskId,
+        /// What it is confined to once the batch stands.
+        cpus: CpuSet,
+        /// What it was confined to, for the rollback; None for a task that was never pinned.
+        before: Option<CpuSet>,
+    },
     /// Read the task's counters exactly and charge them before it changes groups (or is reset).
-    Sample { task: TaskId },
+    Sample {
+        /// Whose; never one born in the same batch.
+        task: TaskId,
+    },
 }

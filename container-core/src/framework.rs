@@ -1,4 +1,4 @@
-//! The framework's surface (to be split as it grows).
+//! The framework's surface.
 
 use crate::*;
 
@@ -15,20 +15,37 @@ pub struct HostResources {
     pub present_cpus: CpuSet,
     /// Highest possible CPU number plus one: at or above it ERANGE, below it but absent EINVAL.
     pub possible_cpus: u32,
+    /// Memory nodes of the host.
     pub mems: NodeSet,
 }
 
-pub struct HierarchyInfo { pub name: HierarchyName, pub subsystems: Vec<&'static str>, pub groups: usize }
+/// A hierarchy as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HierarchyInfo {
+    /// Its name.
+    pub name: HierarchyName,
+    /// The subsystems bound to it.
+    pub subsystems: Vec<&'static str>,
+    /// Number of its groups, the root included.
+    pub groups: usize,
+    /// False for one that was unmounted and lives on because it has child groups.
+    pub mounted: bool,
+}
 
 /// A group as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupInfo {
+    /// Its name.
     pub path: GroupPath,
+    /// 0 for the root.
     pub depth: usize,
-    /// Requested CPUs (`cpuset.cpus`) and effective ones; None where no cpuset is bound to the hierarchy.
+    /// Requested CPUs (`cpuset.cpus`); None where no cpuset is bound to the hierarchy.
     pub requested_cpus: Option<CpuSet>,
+    /// Effective CPUs; None where no cpuset is bound to the hierarchy.
     pub effective_cpus: Option<CpuSet>,
-    /// Tasks in this very group.
+    /// Tasks in this very group, by id.
     pub tasks: Vec<TaskId>,
+    /// Whether becoming empty makes an event.
     pub notify_on_release: bool,
     /// Own usage: of tasks while they were in this very group, never reset; None where no cpuacct is bound.
     pub own: Option<Usage>,
@@ -39,40 +56,86 @@ pub struct GroupInfo {
 }
 
 /// A task, living or dead: the ledger keeps the dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskInfo {
-    pub id: TaskId, pub name: TaskName, pub tid: Tid, pub alive: bool,
+    /// Its id.
+    pub id: TaskId,
+    /// Its name.
+    pub name: TaskName,
+    /// Its thread on the host.
+    pub tid: Tid,
+    /// False from its Exit on.
+    pub alive: bool,
     /// Its group in every hierarchy (of a dead task: where it last was).
     pub groups: Vec<GroupPath>,
     /// What it is to be confined to now; None where no cpuset is mounted.
     pub cpus: Option<CpuSet>,
+    /// What it used since its birth.
     pub usage: Usage,
 }
 
-pub struct Framework { /* … */ }
+/// The groups, hierarchies and tasks.
+pub struct Framework {
+    next: u64,
+}
 
+#[allow(unused_variables, missing_docs)]
 impl Framework {
-    pub fn new(host: HostResources) -> Framework;
-    pub fn generation(&self) -> Generation;
-    /// A task id for a later Fork; never given twice.
-    pub fn allocate_task(&mut self) -> TaskId;
-    /// Check a batch, each command against the state the ones before it would leave. State is as before on return.
-    pub fn plan(&mut self, by: &Credentials, commands: &[Command]) -> Result<Plan, Refusal>;
-    /// Make a plan real. ESTALE if anything was committed since it was made.
-    pub fn commit(&mut self, plan: Plan) -> Result<Vec<Event>, Refusal>;
-    /// plan + commit for changes whose effects are none or carried out elsewhere (tests, spec roots).
-    /// Charge an absolute reading: the difference to the last goes to the task's present cpuacct group. Not a
-    /// change of generation. ESRCH for an unknown or dead task.
-    pub fn charge(&mut self, task: TaskId, reading: Reading) -> Result<(), Refusal>;
-    /// The host's allowed CPUs changed (hotplug, a shrunken host cpuset): the pins that follow from it.
-    pub fn plan_host_change(&mut self, host: HostResources) -> …Plan;
-    pub fn read(&self, by: &Credentials, group: &GroupPath, file: &str) -> Result<String, Refusal>;
-    pub fn hierarchies(&self) -> Vec<HierarchyInfo>;
-    pub fn group(&self, path: &GroupPath) -> Result<GroupInfo, Refusal>;
-    /// Depth first, parents before children, siblings by name.
-    pub fn walk(&self, hierarchy: &HierarchyName) -> Result<Vec<GroupInfo>, Refusal>;
-    pub fn task(&self, id: TaskId) -> Option<TaskInfo>;
-    pub fn task_by_tid(&self, tid: Tid) -> Option<TaskId>;
-    pub fn task_by_name(&self, name: &TaskName) -> Option<TaskId>;
-    /// All tasks, the dead included, by id.
-    pub fn tasks(&self) -> impl Iterator<Item = TaskInfo>;
+    pub fn new(host: HostResources) -> Framework {
+        Framework { next: 0 }
+    }
+    pub fn generation(&self) -> Generation {
+        todo!()
+    }
+    pub fn allocate_task(&mut self) -> TaskId {
+        todo!()
+    }
+    pub fn plan(&mut self, by: &Credentials, commands: &[Command]) -> Result<Plan, Refusal> {
+        todo!()
+    }
+    pub fn commit(&mut self, plan: Plan) -> Result<Vec<Event>, Refusal> {
+        todo!()
+    }
+    pub fn charge(&mut self, task: TaskId, reading: Reading) -> Result<(), Refusal> {
+        todo!()
+    }
+    pub fn plan_host_change(&mut self, host: HostResources) -> Plan {
+        todo!()
+    }
+    pub fn forget_machine(&mut self, machine: &MachineName) -> Usage {
+        todo!()
+    }
+    pub fn read(&self, by: &Credentials, group: &GroupPath, file: &str) -> Result<String, Refusal> {
+        todo!()
+    }
+    pub fn hierarchies(&self) -> Vec<HierarchyInfo> {
+        todo!()
+    }
+    pub fn group(&self, path: &GroupPath) -> Result<GroupInfo, Refusal> {
+        todo!()
+    }
+    pub fn walk(&self, hierarchy: &HierarchyName) -> Result<Vec<GroupInfo>, Refusal> {
+        todo!()
+    }
+    pub fn task(&self, id: TaskId) -> Option<TaskInfo> {
+        todo!()
+    }
+    pub fn task_by_tid(&self, tid: Tid) -> Option<TaskId> {
+        todo!()
+    }
+    pub fn task_by_name(&self, name: &TaskName) -> Option<TaskId> {
+        todo!()
+    }
+    pub fn tasks(&self) -> impl Iterator<Item = TaskInfo> {
+        std::iter::empty()
+    }
+    pub fn proc_groups(&self) -> String {
+        todo!()
+    }
+    pub fn task_group_lines(&self, task: TaskId) -> Result<String, Refusal> {
+        todo!()
+    }
+    pub fn files(&self, group: &GroupPath) -> Result<Vec<&'static str>, Refusal> {
+        todo!()
+    }
 }

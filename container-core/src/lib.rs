@@ -17,7 +17,7 @@ mod refusal;
 mod task;
 
 pub use command::{Command, Plan};
-pub use cpu_set::{CpuSet, MAX_CPUS, NodeSet};
+pub use cpu_set::{CpuSet, IdSet, MAX_CPUS, NodeSet};
 pub use credentials::Credentials;
 pub use effect::Effect;
 pub use event::Event;

@@ -1,5 +1,8 @@
 //! Quantities with their units.
 
+use std::fmt;
+use std::ops::{Add, AddAssign, Sub};
+
 /// CPU time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nanoseconds(pub u64);
@@ -11,13 +14,70 @@ pub struct Cycles(pub u64);
 /// An absolute reading of a task's counters since its birth. Readings never go back: a lower one is ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
+    /// CPU time since birth.
     pub usage: Nanoseconds,
+    /// Cycles since birth.
     pub cycles: Cycles,
 }
 
 /// What was used, by a task or a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
+    /// CPU time.
     pub usage: Nanoseconds,
+    /// Cycles.
     pub cycles: Cycles,
+}
+
+impl Usage {
+    /// Nothing used.
+    pub const ZERO: Usage = Usage { usage: Nanoseconds(0), cycles: Cycles(0) };
+}
+
+impl fmt::Display for Nanoseconds {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.0)
+    }
+}
+
+impl fmt::Display for Cycles {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.0)
+    }
+}
+
+/// Saturates: five centuries of CPU time are a counter's fault, not a reason to stop.
+impl Add for Usage {
+    type Output = Usage;
+
+    fn add(self, other: Usage) -> Usage {
+        Usage {
+            usage: Nanoseconds(self.usage.0.saturating_add(other.usage.0)),
+            cycles: Cycles(self.cycles.0.saturating_add(other.cycles.0)),
+        }
+    }
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Usage) {
+        *self = *self + other;
+    }
+}
+
+/// Never below zero.
+impl Sub for Usage {
+    type Output = Usage;
+
+    fn sub(self, other: Usage) -> Usage {
+        Usage {
+            usage: Nanoseconds(self.usage.0.saturating_sub(other.usage.0)),
+            cycles: Cycles(self.cycles.0.saturating_sub(other.cycles.0)),
+        }
+    }
+}
+
+impl std::iter::Sum for Usage {
+    fn sum<I: Iterator<Item = Usage>>(usages: I) -> Usage {
+        usages.fold(Usage::ZERO, Add::add)
+    }
 }

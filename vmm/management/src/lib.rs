@@ -128,7 +128,7 @@ pub struct Machine {
     /// CPU time of the whole process by the kernel's process clock, read before reaping.
     pub witness_ns: Option<u64>,
     /// What the threads' counters missed of it, billed to `control`.
-    pub residual_ns: Option<u64>,
+    pub residual_ns: Option<i64>,
     /// Largest resident size, in bytes.
     pub peak_resident_bytes: Option<u64>,
     /// False for a machine whose zombie was not ours to read: its bill is `sampled`.

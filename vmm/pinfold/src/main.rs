@@ -1,2 +1,26 @@
-//! (skeleton)
-fn main() {}
+//! Pinfold: virtual machines whose every thread stands in a group.
+
+mod batch;
+mod cli;
+mod console;
+mod doctor;
+mod lock;
+mod run;
+mod screen;
+mod spec;
+mod tree;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Verb};
+
+fn main() -> ExitCode {
+    let outcome = match &Cli::parse().verb {
+        Verb::Run(args) => run::run(args),
+        Verb::Doctor(args) => doctor::doctor(args),
+    };
+    outcome.unwrap_or_else(|error| cli::explain(&error))
+}

@@ -1,1 +1,93 @@
-//! (skeleton)
+//! The supervisor: the actors that place, bill and watch machines.
+//!
+//! ```text
+//!   binary, API ──Request──▶ keeper ──Request (never waits)──▶ wire ══link══▶ machine processes
+//!                              ▲  │                             │
+//!                              │  └──Job──▶ runner ──News──┐    │
+//!                              └────────────News───────────┴────┘
+//! ```
+//!
+//! [`keeper`] owns the framework, the bills and the event log; it makes the host calls that pin and
+//! read threads itself, and waits for nobody. [`wire`] owns every link, pidfd and console, as state
+//! machines. [`runner`] is the one thread that may block: release agents, and opening counters.
+//! Nothing a machine process says is believed before it is checked against the kernel.
+
+mod event_log;
+pub mod keeper;
+mod launch;
+mod notice;
+mod runner;
+mod wire;
+
+pub use event_log::{EventId, EventLog, Since};
+pub use launch::{
+    Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError, Placement, Program,
+    StateDirectory, launch,
+};
+pub use notice::{Notice, Onlooker};
+
+use std::io;
+use std::thread::{Builder, JoinHandle};
+
+use actor::{Address, mailbox, mailbox_with_doorbell};
+use container_core::Framework;
+
+/// Requests to the keeper that may wait at once: births of a full batch of machines, and clients.
+const KEEPER_MAILBOX: usize = 1024;
+/// What the keeper may have said to the wire and the wire not yet carried: a full one costs the
+/// machine it is about its life, so there is room for several messages to every machine of a host.
+const WIRE_MAILBOX: usize = 4096;
+/// Jobs the runner has not begun: a release agent a group, and one job a birth.
+const RUNNER_MAILBOX: usize = 1024;
+
+/// What a supervisor is started with.
+pub struct Config {
+    /// The framework, with whatever hierarchies and groups a spec has already made in it.
+    pub framework: Framework,
+    /// What those made happen, to head the event log.
+    pub history: Vec<container_core::Event>,
+    /// Where to tell what happens, or None.
+    pub onlooker: Option<Onlooker>,
+    /// Hold every machine's `Go` back this long after its threads have been placed.
+    pub withhold_go: std::time::Duration,
+}
+
+/// A running supervisor. Its actors end when it is dropped and joined.
+pub struct Supervisor {
+    keeper: Address<keeper::Request>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Supervisor {
+    /// Start the actors.
+    ///
+    /// # Errors
+    /// What thread and eventfd creation return.
+    pub fn start(config: Config) -> io::Result<Self> {
+        let (keeper, keeper_mailbox) = mailbox(KEEPER_MAILBOX);
+        let (wire, wire_mailbox) = mailbox_with_doorbell(WIRE_MAILBOX)?;
+        let (runner, runner_mailbox) = mailbox(RUNNER_MAILBOX);
+        let wire_actor = wire::Wire::new(wire_mailbox, keeper.clone(), config.onlooker.clone())?;
+        let runner_actor = runner::Runner::new(runner_mailbox, keeper.clone());
+        let keeper_actor = keeper::Keeper::new(keeper_mailbox, wire, runner, config);
+        let threads = vec![
+            Builder::new().name("keeper".into()).spawn(move || keeper_actor.run())?,
+            Builder::new().name("wire".into()).spawn(move || wire_actor.run())?,
+            Builder::new().name("runner".into()).spawn(move || runner_actor.run())?,
+        ];
+        Ok(Supervisor { keeper, threads })
+    }
+
+    /// Where to send requests.
+    pub fn keeper(&self) -> &Address<keeper::Request> {
+        &self.keeper
+    }
+
+    /// End the actors; machines that still run are killed.
+    pub fn end(self) {
+        let _ = self.keeper.send(keeper::Request::End);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Running a script: every vCPU goes through all steps and takes its own.
+
+use crate::clock::Clock;
+use crate::layout::BootHeader;
+use crate::step::Step;
+use crate::{barrier, cpu, serial};
+
+/// An address that the page tables do not map.
+const UNMAPPED: u64 = 0x4000_0000;
+
+/// Does what `script` says for vCPU `index`, and ends it.
+pub fn script(index: u32, header: &BootHeader, script: &[u8]) -> ! {
+    let clock = Clock::new(header.tsc_khz);
+    let mut rest = script;
+    while let Some((target, step, after)) = Step::decode(rest) {
+        rest = after;
+        if target.is_none_or(|target| u32::from(target) == index) {
+            take(step, index, header.vcpus, clock);
+        }
+    }
+    end(header.vcpus, 0)
+}
+
+fn take(step: Step<'_>, index: u32, vcpus: u32, clock: Clock) {
+    match step {
+        Step::Burn(microseconds) => clock.burn_until(clock.deadline(microseconds)),
+        Step::Sleep(microseconds) => clock.sleep_until(clock.deadline(microseconds)),
+        Step::Print(text) => serial::print(index, text),
+        Step::Exit(code) => end(vcpus, code),
+        Step::Barrier => barrier::wait(vcpus, clock),
+        Step::Forever => clock.burn_until(u64::MAX),
+        Step::Halt => cpu::halt(),
+        // SAFETY: none: the page is not mapped, and the fault that this meets is what was asked for.
+        Step::Fault => unsafe { (UNMAPPED as *mut u8).write_volatile(0) },
+        Step::Reset => cpu::reset(),
+    }
+}
+
+fn end(vcpus: u32, code: u8) -> ! {
+    barrier::leave(vcpus);
+    cpu::exit(code)
+}

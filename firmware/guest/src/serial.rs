@@ -1,0 +1,62 @@
+//! Lines for the serial port, each of them whole.
+
+use core::fmt::{self, Display, Write};
+
+use crate::cpu;
+use crate::layout::SERIAL_PORT;
+use crate::step::MAX_TEXT_BYTES;
+
+/// Longest "vcpuN: " and the newline.
+const FRAME_BYTES: usize = 16;
+
+/// A line in the making; what does not fit is dropped.
+struct Line {
+    bytes: [u8; MAX_TEXT_BYTES + FRAME_BYTES],
+    length: usize,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self { bytes: [0; _], length: 0 }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        for (slot, &byte) in self.bytes[self.length..].iter_mut().zip(bytes) {
+            *slot = byte;
+            self.length += 1;
+        }
+    }
+
+    fn send(&self) {
+        cpu::out_all(SERIAL_PORT, &self.bytes[..self.length]);
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Writes `vcpuN: TEXT` and a newline.
+pub fn print(index: u32, text: &[u8]) {
+    let mut line = Line::new();
+    line.push(b"vcpu");
+    if index >= 10 {
+        line.push(&[b'0' + (index / 10 % 10) as u8]);
+    }
+    line.push(&[b'0' + (index % 10) as u8]);
+    line.push(b": ");
+    line.push(text);
+    line.push(b"\n");
+    line.send();
+}
+
+/// Writes what a panic has to say.
+pub fn complain(what: &impl Display) {
+    let mut line = Line::new();
+    // A `Line` never fails; what does not fit is not worth a second panic.
+    let _ = writeln!(line, "guest {what}");
+    line.send();
+}

@@ -1,0 +1,149 @@
+//! A machine process that dies, hangs or lies is reported and contained.
+
+mod support;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use support::kernel::assert_all_pinned;
+use support::{Run, kvm};
+
+/// The lying machine program, which cargo builds as an example beside the tests.
+fn liar() -> PathBuf {
+    let mut path = std::env::current_exe().expect("a test has a path");
+    path.pop(); // deps
+    path.pop();
+    path.push("examples/liar");
+    assert!(path.exists(), "{} is not built", path.display());
+    path
+}
+
+#[test]
+fn each_lie_is_found_out_and_named() {
+    if !kvm() {
+        return;
+    }
+    let lies = [
+        ("garbage", "undecodable"),
+        ("huge", "did not fit"),
+        ("version", "link version 2, not 1"),
+        ("stranger", "does not have"),
+        ("parent", "announced no valid set of threads: one thread announced twice"),
+        ("few", "vcpu0 is missing"),
+        ("unborn", "neither Born nor Failed"),
+        ("steals", "neither Born nor Failed"),
+        ("exits", "exit 3 without a word"),
+    ];
+    let mut spec = String::new();
+    for (lie, _) in lies {
+        spec += &format!("[vm.\"{lie}.x\"]\nmemory = \"16M\"\nvcpus = 1\nguest = {{ tiny = [\"exit\"] }}\n");
+    }
+    let liar = liar();
+    let run = Run::start_with(&spec, &["--machine-program", liar.to_str().expect("utf-8")]);
+    let ended = run.end();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    for (lie, rule) in lies {
+        let machine = ended.report.machines.iter().find(|machine| machine.name == format!("{lie}.x"));
+        let end = machine.and_then(|machine| machine.end.clone()).unwrap_or_default();
+        assert!(end.contains(rule), "{lie}: {end:?} does not say {rule:?}");
+    }
+    assert!(ended.report.tasks.is_empty(), "a liar's threads are nobody's: {:?}", ended.report.tasks);
+}
+
+const SPEC: &str = r#"
+[hierarchy.placement]
+subsystems = ["cpuset"]
+[hierarchy.billing]
+subsystems = ["cpuacct"]
+[group."placement:/pen"]
+notify_on_release = true
+[group."billing:/bad"]
+notify_on_release = true
+[group."billing:/good"]
+
+[vm.bad]
+memory = "16M"
+vcpus = 1
+guest = { tiny = ["print up", "forever"] }
+groups = ["placement:/pen", "billing:/bad"]
+
+[vm.good]
+memory = "16M"
+vcpus = 1
+guest = { tiny = ["print up", "halt"] }
+groups = ["billing:/good"]
+"#;
+
+fn machine(report: &management::Report, name: &str) -> management::Machine {
+    report.machines.iter().find(|machine| machine.name == name).expect("named").clone()
+}
+
+#[test]
+fn a_machine_killed_from_outside_releases_its_groups_and_leaves_its_neighbour_alone() {
+    if !kvm() {
+        return;
+    }
+    let mut run = Run::start(SPEC);
+    run.line("bad | vcpu0: up");
+    run.line("good | vcpu0: up");
+    let bad = machine(&run.report(), "bad");
+    host::Process::open(bad.pid).and_then(|process| process.kill()).expect("a machine of our own run");
+    run.line("bad has ended: signal 9");
+    let report = run.report();
+    let released: Vec<_> = report.events.iter().filter(|event| event.kind == "released").collect();
+    assert_eq!(released.len(), 2, "{released:?}");
+    assert_eq!(machine(&report, "good").state, "running");
+    run.must("group mkdir placement:/next ; group set placement:/next cpuset.mems 0");
+    assert_all_pinned(&mut run);
+    run.must("vm stop good");
+    let ended = run.end();
+    assert_eq!(machine(&ended.report, "good").end.as_deref(), Some("stopped"));
+}
+
+#[test]
+fn a_stopped_machine_is_reported_and_its_neighbour_still_answered() {
+    if !kvm() {
+        return;
+    }
+    let mut run = Run::start(SPEC);
+    run.line("bad | vcpu0: up");
+    run.line("good | vcpu0: up");
+    let bad = machine(&run.report(), "bad");
+    let process = host::Process::open(bad.pid).expect("a machine of our own run");
+    process.signal(host::Signal::STOP).expect("stopped");
+    // While it stands still, the neighbour is moved, and even the stopped one is: nothing waits for it.
+    for _ in 0..50 {
+        run.must("group attach billing:/bad good/vcpu0");
+        run.must("group attach billing:/good good/vcpu0");
+        run.must("group attach billing:/good bad/vcpu0");
+        run.must("group attach billing:/bad bad/vcpu0");
+    }
+    run.line("bad does not answer its supervisor");
+    process.signal(host::Signal::CONT).expect("continued");
+    run.line("bad answers again");
+    run.must("vm stop --force bad");
+    run.must("vm stop --force good");
+    run.end();
+}
+
+#[test]
+fn a_mute_machine_is_given_up_after_a_bounded_time() {
+    if !kvm() {
+        return;
+    }
+    let spec = "[vm.mute]\nmemory = \"16M\"\nvcpus = 1\nguest = { tiny = [\"exit\"] }\n";
+    let liar = liar();
+    let mut run = Run::start_with(spec, &["--machine-program", liar.to_str().expect("utf-8")]);
+    assert!(run.hears("did not announce its threads in time", Duration::from_secs(30)));
+    assert_eq!(run.end().code, Some(1));
+}
+
+#[test]
+fn the_time_limit_kills_what_still_runs_and_is_a_failure() {
+    if !kvm() {
+        return;
+    }
+    let ended = Run::start_with(SPEC, &["--timeout", "1"]).end();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("the time limit has passed"), "{}", ended.stderr);
+}

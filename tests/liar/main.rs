@@ -1,0 +1,59 @@
+//! A machine program that does not play by the rules, started in the machine's place by the tests.
+//!
+//! How it lies is said by the machine's name, up to the first dot: `garbage.1` sends garbage.
+
+use std::io::Write;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use link::{Link, Listener, Thread, ThreadKind, ToMachine, ToSupervisor, VERSION};
+
+type Supervisor = Link<ToSupervisor, ToMachine>;
+
+fn main() {
+    #[allow(unsafe_code)]
+    // SAFETY: the supervisor passes the listener as descriptor 3, and nothing here has taken it.
+    let listener = Listener::from_fd(unsafe { OwnedFd::from_raw_fd(3) });
+    let link = listener.accept().expect("a supervisor");
+    let Ok(Some(ToMachine::Create { machine, .. })) = link.recv() else { return };
+    let pid = std::process::id();
+    match machine.name.split('.').next().unwrap_or_default() {
+        "garbage" => raw(&link, &[0xff; 300]),
+        "huge" => raw(&link, &vec![7; link::MAX_FRAME + 1]),
+        "version" => say(&link, ToSupervisor::Born { version: VERSION + 1, threads: vec![] }),
+        "stranger" => say(&link, born(pid, 1, 2)), // init's and kthreadd's ids
+        "parent" => {
+            let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get() as u32);
+            say(&link, born(pid, parent, parent));
+        }
+        "few" => say(&link, ToSupervisor::Born { version: VERSION, threads: vec![] }),
+        "unborn" => say(&link, ToSupervisor::Ended { kind: ThreadKind::Vcpu(0) }),
+        "mute" => {}
+        "exits" => std::process::exit(3),
+        "steals" => say(&link, ToSupervisor::Pong(77)),
+        other => eprintln!("no lie is called {other}"),
+    }
+    let _ = std::io::stdout().flush();
+    // It lives until it is found out.
+    std::thread::sleep(Duration::from_secs(120));
+}
+
+fn born(control: u32, vcpu: u32, io: u32) -> ToSupervisor {
+    let thread = |kind, tid| Thread { kind, tid };
+    ToSupervisor::Born {
+        version: VERSION,
+        threads: vec![
+            thread(ThreadKind::Control, control),
+            thread(ThreadKind::Vcpu(0), vcpu),
+            thread(ThreadKind::Io, io),
+        ],
+    }
+}
+
+fn say(link: &Supervisor, message: ToSupervisor) {
+    link.send(&message).expect("heard");
+}
+
+fn raw(link: &Supervisor, bytes: &[u8]) {
+    rustix::io::write(link, bytes).expect("written");
+}

@@ -1,0 +1,225 @@
+//! A vCPU: one thread that runs it.
+//!
+//! ```text
+//!              Enter                    console full
+//!   ─▶ Outside ─────▶ Inside ─────────────────────────▶ Holding
+//!         ▲             │ ▲ └── Leave ──▶ Outside          │ │
+//!         │             │ └──────── room, or given up ─────┘ │
+//!         └───────────────────────────── Leave ──────────────┘
+//!   any ── End, or the guest's own end ──▶ Ended
+//! ```
+//!
+//! *Outside* is the first state, and only the command `Enter` leads from it into the guest; `control`
+//! sends that after the supervisor's `Go`. *Holding* is outside of the guest too: output waits for
+//! room in the console pipe.
+//!
+//! A command is put in the mailbox and then the thread is kicked. The thread clears the kick, *then*
+//! drains the mailbox, then enters: a command that comes after the drain has its kick still to come, or
+//! it has set the byte again, and the entry returns at once.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use actor::{Address, Closed, Mailbox, mailbox};
+use hv::{Entry, HvError, Kicker, Vcpu, Vm, VmExit};
+
+use crate::MachineError;
+use crate::board::{Board, Next};
+use crate::control::Report;
+use crate::life::End;
+use crate::threads;
+
+/// `control` has at most one order to enter, one to leave and one to end open with a vCPU.
+const MAILBOX: usize = 4;
+
+/// An order to a vCPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Run the guest.
+    Enter,
+    /// Leave the guest and report it.
+    Leave,
+    /// End the thread.
+    End,
+}
+
+/// A vCPU's thread, as `control` holds it.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    commands: Address<Command>,
+    thread: JoinHandle<()>,
+    /// Known once the thread has reported itself ready.
+    pub ready: Option<(u32, Kicker)>,
+}
+
+impl Handle {
+    /// Give an order, and get the vCPU out of the guest to hear it.
+    pub fn order(&self, command: Command) {
+        // Never full (see [`MAILBOX`]); one that has ended needs no orders.
+        let _ = self.commands.try_send(command);
+        if let (Command::Leave | Command::End, Some((_, kicker))) = (command, &self.ready) {
+            kicker.kick();
+        }
+    }
+
+    /// Wait for a thread that has reported its end.
+    pub fn join(self) {
+        let _ = self.thread.join();
+        if let Some((tid, _)) = self.ready {
+            threads::wait_gone(tid);
+        }
+    }
+}
+
+/// Start the thread. It makes its vCPU in `vm`, reports itself ready, waits for the order to enter, and
+/// its last act is to report its end.
+///
+/// # Errors
+/// The kernel refuses a thread. What KVM refuses comes with the report.
+pub(crate) fn start(
+    index: u16,
+    vm: Arc<Vm>,
+    entry: Entry,
+    board: Board,
+) -> Result<Handle, MachineError> {
+    let (commands, mailbox) = mailbox(MAILBOX);
+    let thread = threads::spawn(format!("vcpu{index}"), move || {
+        let reports = board.reports.clone();
+        let tid = threads::this_tid();
+        let made = make(index, &vm, &entry);
+        drop(vm);
+        let (vcpu, kicker) = match made {
+            Ok((vcpu, kicker)) => (Some(vcpu), Ok(kicker)),
+            Err(error) => (None, Err(error)),
+        };
+        let _ = reports.send(Report::VcpuReady { index, tid, kicker });
+        if let Some(vcpu) = vcpu {
+            let runner = Runner {
+                index,
+                vcpu,
+                mailbox,
+                board,
+            };
+            let end = runner.run();
+            let _ = reports.send(Report::Ended { index, end });
+        }
+    })?;
+    Ok(Handle {
+        commands,
+        thread,
+        ready: None,
+    })
+}
+
+/// Make the vCPU on the thread that will run it. This takes about 0.2 ms, so several threads do it at
+/// once; and a vCPU that changes threads between two entries costs a grace period on kernels before
+/// 6.12. For the same reasons it is vCPU 0's thread, and not `control`, that enters KVM once without
+/// running the guest: it makes KVM start its helper thread now, to be announced with the others.
+fn make(index: u16, vm: &Vm, entry: &Entry) -> Result<(Vcpu, Kicker), HvError> {
+    let mut vcpu = vm.create_vcpu(index, entry)?;
+    let kicker = vcpu.kick_handle_for_this_thread()?;
+    if index == 0 {
+        vcpu.touch()?;
+    }
+    Ok((vcpu, kicker))
+}
+
+struct Runner {
+    index: u16,
+    vcpu: Vcpu,
+    mailbox: Mailbox<Command>,
+    board: Board,
+}
+
+enum State {
+    Outside,
+    Inside,
+    Holding,
+    Ended(End),
+}
+
+impl Runner {
+    fn run(mut self) -> End {
+        let mut state = State::Outside;
+        loop {
+            state = match state {
+                State::Outside => self.outside(),
+                State::Inside => self.inside(),
+                State::Holding => self.holding(),
+                State::Ended(end) => {
+                    self.board.drop_held();
+                    return end;
+                }
+            }
+        }
+    }
+
+    fn outside(&mut self) -> State {
+        match self.mailbox.recv() {
+            Some(Command::Enter) => State::Inside,
+            Some(Command::Leave) => self.leave(),
+            Some(Command::End) | None => State::Ended(End::Told),
+        }
+    }
+
+    fn inside(&mut self) -> State {
+        self.vcpu.clear_kick();
+        if let Some(state) = self.ordered() {
+            return state;
+        }
+        if self.board.holds() {
+            return State::Holding;
+        }
+        loop {
+            let next = match self.vcpu.run() {
+                Ok(VmExit::PioWrite { port, data }) => self.board.write_port(port, data),
+                Ok(VmExit::PioRead { port, data }) => self.board.read_port(port, data),
+                Ok(VmExit::MmioWrite { address, data }) => self.board.write_address(address, data),
+                Ok(VmExit::MmioRead { address, data }) => self.board.read_address(address, data),
+                Ok(VmExit::Kicked) => return State::Inside,
+                Ok(VmExit::SystemEvent(event)) => self.board.system_event(event),
+                Ok(VmExit::Halted) => fault("halted, and nothing can wake it".into()),
+                Ok(VmExit::Shutdown) => fault("triple fault".into()),
+                Ok(VmExit::Fault { what }) => fault(what),
+                Err(error) => fault(error.to_string()),
+            };
+            match next {
+                Next::Enter => {}
+                Next::Hold => return State::Holding,
+                Next::End(end) => return State::Ended(end),
+            }
+        }
+    }
+
+    fn holding(&mut self) -> State {
+        if let Some(state) = self.ordered() {
+            return state;
+        }
+        match self.board.wait_for_console() {
+            Next::Enter => State::Inside,
+            Next::Hold => State::Holding,
+            Next::End(end) => State::Ended(end),
+        }
+    }
+
+    /// The state that an order in the mailbox leads to, if one is there.
+    fn ordered(&mut self) -> Option<State> {
+        loop {
+            match self.mailbox.try_recv() {
+                Ok(None) => return None,
+                Ok(Some(Command::Enter)) => {}
+                Ok(Some(Command::Leave)) => return Some(self.leave()),
+                Ok(Some(Command::End)) | Err(Closed) => return Some(State::Ended(End::Told)),
+            }
+        }
+    }
+
+    fn leave(&mut self) -> State {
+        let _ = self.board.reports.send(Report::Left { index: self.index });
+        State::Outside
+    }
+}
+
+fn fault(what: String) -> Next {
+    Next::End(End::Fault(what))
+}

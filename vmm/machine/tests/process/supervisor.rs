@@ -1,0 +1,202 @@
+//! The supervisor's part, with a bound on every wait.
+
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use link::{Guest, Link, MachineConfig, Thread, ThreadKind, ToMachine, ToSupervisor, VERSION};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::guest::Program;
+
+/// No answer takes longer; generous, since the host may be busy.
+const BOUND: Duration = Duration::from_secs(10);
+
+/// A machine process and the link to it.
+pub struct Machine {
+    child: Child,
+    pub link: Option<Link<ToMachine, ToSupervisor>>,
+    path: PathBuf,
+}
+
+/// Start a machine process and connect to it.
+pub fn spawn() -> Machine {
+    static SERIAL: AtomicU32 = AtomicU32::new(0);
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("machine-{}-{serial}", std::process::id()));
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["machine".as_ref(), path.as_os_str()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + BOUND;
+    let link = loop {
+        match link::connect(&path) {
+            Ok(link) => break link,
+            Err(error) => assert!(Instant::now() < deadline, "{path:?}: {error}"),
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    };
+    Machine {
+        child,
+        link: Some(link),
+        path,
+    }
+}
+
+/// The order for a machine of 16 MiB.
+pub fn order(vcpus: u16, program: Program) -> ToMachine {
+    ToMachine::Create {
+        version: VERSION,
+        machine: MachineConfig {
+            name: "test".into(),
+            memory_bytes: 16 << 20,
+            vcpus,
+            guest: Guest::Tiny {
+                script: program.bytes(),
+            },
+        },
+    }
+}
+
+/// Start a machine up to `Born`.
+pub fn born(vcpus: u16, program: Program) -> (Machine, Vec<Thread>) {
+    let mut machine = spawn();
+    machine.send(&order(vcpus, program));
+    match machine.recv() {
+        Some(ToSupervisor::Born { version, threads }) => {
+            assert_eq!(version, VERSION);
+            (machine, threads)
+        }
+        other => panic!("{other:?} instead of Born"),
+    }
+}
+
+/// Start a machine and let it go.
+pub fn running(vcpus: u16, program: Program) -> Machine {
+    let (machine, _) = born(vcpus, program);
+    machine.send(&ToMachine::Go);
+    machine
+}
+
+impl Machine {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn send(&self, message: &ToMachine) {
+        self.link.as_ref().unwrap().send(message).unwrap();
+    }
+
+    /// Write bytes that need not be a message.
+    pub fn send_raw(&self, bytes: &[u8]) {
+        rustix::io::write(self.link.as_ref().unwrap(), bytes).unwrap();
+    }
+
+    /// The next message; None at the end of the link.
+    pub fn recv(&mut self) -> Option<ToSupervisor> {
+        self.recv_within(BOUND).expect("no message in time")
+    }
+
+    /// The next message within `bound`, if one comes: Some(None) at the end of the link.
+    pub fn recv_within(&mut self, bound: Duration) -> Option<Option<ToSupervisor>> {
+        let link = self.link.as_ref().unwrap();
+        if !ready(link, bound) {
+            return None;
+        }
+        match link.recv() {
+            Ok(message) => Some(Some(message.unwrap())),
+            Err(link::LinkError::Closed) => Some(None),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// All messages to the end of the link.
+    pub fn recv_all(&mut self) -> Vec<ToSupervisor> {
+        std::iter::from_fn(|| self.recv()).collect()
+    }
+
+    /// Is there something to read on the console within `bound`?
+    pub fn prints_within(&self, bound: Duration) -> bool {
+        ready(self.child.stdout.as_ref().unwrap(), bound)
+    }
+
+    /// Read up to `most` bytes of output, waiting for the first ones.
+    pub fn read_some(&mut self, most: usize) -> Vec<u8> {
+        assert!(self.prints_within(BOUND), "no output in time");
+        let mut some = vec![0; most];
+        let count = self.child.stdout.as_mut().unwrap().read(&mut some).unwrap();
+        some.truncate(count);
+        some
+    }
+
+    /// All output to its end.
+    pub fn read_all(&mut self) -> String {
+        let mut all = Vec::new();
+        loop {
+            let some = self.read_some(65536);
+            if some.is_empty() {
+                return String::from_utf8(all).unwrap();
+            }
+            all.extend(some);
+        }
+    }
+
+    /// Leave the console's pipe room for one page only.
+    pub fn shrink_console(&self) {
+        rustix::pipe::fcntl_setpipe_size(self.child.stdout.as_ref().unwrap(), 4096).unwrap();
+    }
+
+    /// Stop reading the console for good.
+    pub fn close_console(&mut self) {
+        self.child.stdout = None;
+    }
+
+    /// Wait for the process's end; returns its exit code.
+    pub fn exit_code(&mut self) -> i32 {
+        let deadline = Instant::now() + BOUND;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap_or_else(|| panic!("{status}"));
+            }
+            assert!(Instant::now() < deadline, "the process does not end");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The time a thread has run so far, by the scheduler's count, in nanoseconds.
+    pub fn run_ns(&self, tid: u32) -> u64 {
+        let path = format!("/proc/{}/task/{tid}/schedstat", self.pid());
+        let text = std::fs::read_to_string(path).unwrap();
+        text.split(' ').next().unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The thread of this kind.
+pub fn tid_of(threads: &[Thread], kind: ThreadKind) -> u32 {
+    threads
+        .iter()
+        .find(|thread| thread.kind == kind)
+        .unwrap()
+        .tid
+}
+
+fn ready(fd: impl AsFd, bound: Duration) -> bool {
+    let timeout = Timespec {
+        tv_sec: bound.as_secs() as i64,
+        tv_nsec: bound.subsec_nanos().into(),
+    };
+    poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout)).unwrap() > 0
+}

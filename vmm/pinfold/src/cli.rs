@@ -1,0 +1,198 @@
+//! The command line: what can be asked for, and what the exit code says.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::lock::LockError;
+use crate::spec::SpecError;
+
+/// What was asked for cannot be: a refusal, or a command line that is none.
+pub const REFUSED: u8 = 2;
+
+/// Runs virtual machines whose every thread stands in a group that pins and bills it
+#[derive(Debug, Parser)]
+#[command(name = "pinfold", version, after_help = ABOUT_GROUPS, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What Pinfold can do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the machines of a spec file, show their groups, and end when they end
+    Run(RunArgs),
+    /// Say what this host can do, and whether it would run a spec file
+    Doctor(DoctorArgs),
+}
+
+/// `pinfold run`
+#[derive(Debug, Args)]
+#[command(after_help = ABOUT_RUN)]
+pub struct RunArgs {
+    /// The spec file (TOML): hierarchies, groups and machines
+    pub spec: PathBuf,
+    /// Write the final report to FILE, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Kill the machines that still run after SECS seconds, and exit 1
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+    /// Read group commands from standard input while the machines run, one plan a line
+    #[arg(long)]
+    pub commands: bool,
+    /// Start PATH in place of the machine process (for tests)
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub machine_program: Option<PathBuf>,
+    /// Withhold every Go this many milliseconds (for tests)
+    #[arg(long, value_name = "MS", hide = true, value_parser = milliseconds)]
+    pub withhold_go: Option<Duration>,
+}
+
+/// `pinfold doctor`
+#[derive(Debug, Args)]
+#[command(after_help = ABOUT_DOCTOR)]
+pub struct DoctorArgs {
+    /// Also check this spec file, without starting anything
+    pub spec: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+const ABOUT_GROUPS: &str = "\
+A group holds tasks, the threads of machines: it pins them to CPUs (cpuset) and bills them (cpuacct).
+A hierarchy is one tree of groups; every task stands in exactly one group of each hierarchy, so that
+one tree can pin a vCPU and another bill it. A group is written HIERARCHY:/path, a task MACHINE/vcpu0.
+
+Examples:
+  pinfold doctor                           can this host run machines, and where?
+  pinfold run examples/one-vm.toml         the smallest spec
+  pinfold run examples/two-groups.toml     two trees, two machines, release events
+
+Exit codes: 0 done, 1 a failure, 2 a refusal; a refusal names the rule, before any machine has started.
+Next: `pinfold run --help`, and the comments in examples/*.toml.";
+
+const ABOUT_RUN: &str = "\
+The smallest spec:
+  [vm.hello]
+  memory = \"64M\"
+  vcpus = 1
+  guest = { tiny = [\"exit\"] }
+
+Pinned and billed, by two independent trees:
+  [hierarchy.placement]
+  subsystems = [\"cpuset\"]
+  [hierarchy.billing]
+  subsystems = [\"cpuacct\"]
+  [group.\"placement:/gold\"]
+  files = { \"cpuset.cpus\" = \"0\" }
+  [group.\"billing:/tenant-a\"]
+and in [vm.hello]:
+  groups = [\"placement:/gold\", \"billing:/tenant-a\"]
+
+With --commands, a line each on standard input; commands joined by ` ; ` are in force together or not at all:
+  group mkdir placement:/silver ; group set placement:/silver cpuset.cpus 1
+  group attach placement:/silver hello/vcpu0
+
+Every error of a spec is one line, FILE:LINE: and the rule, with exit code 2.
+`pinfold doctor SPEC` says whether a spec would run here.";
+
+const ABOUT_DOCTOR: &str = "\
+Exit codes: 0 when nothing stands in the way, 2 when something does.
+
+Examples:
+  pinfold doctor
+  pinfold doctor examples/two-groups.toml
+  pinfold doctor --json | jq '.checks[] | select(.state != \"good\")'";
+
+/// Say on stderr what went wrong; 2 for a refusal, 1 for a failure.
+pub fn explain(error: &anyhow::Error) -> ExitCode {
+    // A spec's refusal stands alone in the form that editors follow to its line.
+    if error.is::<SpecError>() {
+        eprintln!("{error}");
+        return ExitCode::from(REFUSED);
+    }
+    eprintln!("pinfold: {error:#}");
+    let served = matches!(error.downcast_ref(), Some(LockError::Served(_)));
+    if served || error.is::<container_core::Refusal>() {
+        ExitCode::from(REFUSED)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// A positive number of seconds, fractions allowed.
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "a positive number of seconds is expected, as 30 or 0.5".to_owned())
+}
+
+fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse().map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn run(arguments: &[&str]) -> RunArgs {
+        let words = ["pinfold", "run"].iter().chain(arguments);
+        match Cli::try_parse_from(words).unwrap().verb {
+            Verb::Run(args) => args,
+            Verb::Doctor(_) => panic!("not a run"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_takes_a_spec_a_report_and_a_timeout() {
+        let args = run(&["a.toml", "--report", "r.json", "--timeout", "2.5"]);
+        assert_eq!(args.spec, PathBuf::from("a.toml"));
+        assert_eq!(args.report, Some(PathBuf::from("r.json")));
+        assert_eq!(args.timeout, Some(Duration::from_millis(2500)));
+        assert_eq!(args.machine_program, None);
+        assert_eq!(args.withhold_go, None);
+    }
+
+    #[test]
+    fn the_knobs_of_tests_work_and_are_not_in_the_help() {
+        let args = run(&["a.toml", "--withhold-go", "300", "--machine-program", "/m"]);
+        assert_eq!(args.withhold_go, Some(Duration::from_millis(300)));
+        assert_eq!(args.machine_program, Some(PathBuf::from("/m")));
+        let mut command = Cli::command();
+        let help = command
+            .find_subcommand_mut("run")
+            .unwrap()
+            .render_long_help();
+        let help = help.to_string();
+        assert!(!help.contains("withhold") && !help.contains("machine-program"));
+    }
+
+    #[test]
+    fn a_command_line_that_is_none_exits_with_2() {
+        for words in [
+            &["pinfold"][..],
+            &["pinfold", "run"],
+            &["pinfold", "run", "a", "--timeout", "0"],
+            &["pinfold", "run", "a", "--timeout", "-1"],
+            &["pinfold", "run", "a", "--timeout", "nan"],
+            &["pinfold", "serve"],
+        ] {
+            let error = Cli::try_parse_from(words).unwrap_err();
+            assert_eq!(error.exit_code(), i32::from(REFUSED), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Who owns the host: one `serve`, or any number of private runs, but not both.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use crate::run::runtime_directory;
+
+/// The lock, held until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct HostLock {
+    _file: File,
+}
+
+/// Why the lock could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// A supervisor of the whole host is there.
+    #[error("a `pinfold serve` owns this host ({}): a private run beside it is refused", .0.display())]
+    Served(PathBuf),
+    /// The lock file.
+    #[error("the lock file {}: {source}", .path.display())]
+    File {
+        /// Where it was to be.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl HostLock {
+    /// For a private run: refused where a `serve` has the host.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn shared() -> Result<Self, LockError> {
+        let path = path();
+        let refused = |source| LockError::File { path: path.clone(), source };
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(refused)?;
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(HostLock { _file: file }),
+            Err(Errno::AGAIN) => Err(LockError::Served(path)),
+            Err(errno) => Err(refused(errno.into())),
+        }
+    }
+}
+
+/// Where the lock file is.
+pub fn path() -> PathBuf {
+    runtime_directory().join("pinfold.lock")
+}

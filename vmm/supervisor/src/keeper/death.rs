@@ -1,0 +1,228 @@
+//! Ends: of single threads, and of machines.
+//!
+//! A thread's end is told by its machine and believed once the kernel no longer lists the thread; its
+//! counter, which outlives it, is read a last time. A machine's end is told by its pidfd alone. Then,
+//! before the zombie is reaped, the kernel's clock of the whole process is read as the outside
+//! witness: what it saw beyond all that the threads' counters had billed (the kernel's work of
+//! taking the guest's memory back, most of all) is the residual, billed to `control`. A last reading is
+//! never billed past the witness.
+
+use std::time::{Duration, Instant};
+
+use container_core::{Command, Credentials, Nanoseconds, TaskId, TaskKind};
+use host::{Exit, Settlement};
+use link::{HaltCause, ThreadKind};
+
+use super::birth::task_kind;
+use super::machines::{self, MachineId, State};
+use super::tasks::in_cycles;
+use super::{Keeper, Then};
+use crate::Notice;
+
+/// How long a thread that is said to have ended may still be listed by the kernel.
+const ENDING_LIMIT: Duration = Duration::from_secs(2);
+/// How often such a thread is looked at.
+pub(super) const ENDING_POLL: Duration = Duration::from_millis(1);
+/// How long dead machines are waited for when the supervisor itself ends.
+const BURIAL_LIMIT: Duration = Duration::from_secs(5);
+
+/// A thread that is said to have ended.
+pub(super) struct Ending {
+    task: TaskId,
+    machine: MachineId,
+    believed_until: Instant,
+}
+
+/// How a guest ended, in a few words.
+pub(super) fn sentence(cause: &HaltCause) -> String {
+    match cause {
+        HaltCause::Exit(code) => format!("exit {code}"),
+        HaltCause::Reset => "reset".into(),
+        HaltCause::Fault { vcpu, what } => format!("fault on vcpu{vcpu}: {what}"),
+        HaltCause::Stopped => "stopped".into(),
+    }
+}
+
+impl Keeper {
+    /// End a machine now, with the reason for the report; the first reason stays.
+    pub(super) fn kill(&mut self, id: MachineId, why: String) {
+        let Some(machine) = self.machines.get_mut(id) else { return };
+        if machine.state == State::Ended {
+            return;
+        }
+        machine.process.kill();
+        if machine.verdict.is_none() {
+            let name = machine.name.to_string();
+            self.append("machine_killed", format!("{name}: {why}"), |event| {
+                event.machine = Some(name);
+            });
+        }
+        self.condemn(id, why);
+    }
+
+    /// Note why a machine is about to end; the first reason stays.
+    pub(super) fn condemn(&mut self, id: MachineId, why: String) {
+        if let Some(machine) = self.machines.get_mut(id) {
+            machine.verdict.get_or_insert(why);
+        }
+    }
+
+    /// A machine has closed its end of the link: it is about to end, and has a moment to do so.
+    pub(super) fn on_link_closed(&mut self, id: MachineId) {
+        if let Some(machine) = self.machines.get_mut(id)
+            && machine.verdict.is_none()
+        {
+            machine.born_by = Instant::now() + ENDING_LIMIT;
+            machine.link_closed = true;
+        }
+    }
+
+    /// A machine says that one of its threads has ended.
+    pub(super) fn on_thread_ended(&mut self, id: MachineId, kind: ThreadKind) {
+        let Some(machine) = self.machines.get(id) else { return };
+        if let Some(&task) = machine.tasks.get(&task_kind(kind)) {
+            let believed_until = Instant::now() + ENDING_LIMIT;
+            self.ending.push(Ending { task, machine: id, believed_until });
+            self.bury_threads();
+        }
+    }
+
+    /// Let those of the ending threads exit that the kernel no longer lists.
+    pub(super) fn bury_threads(&mut self) {
+        if self.under_way.is_some() || self.ending.is_empty() {
+            return;
+        }
+        let (now, mut gone, mut lied) = (Instant::now(), Vec::new(), Vec::new());
+        self.ending.retain(|ending| match self.tasks.get(ending.task) {
+            Some(task) if task.ended => false,
+            Some(task) if !task.thread.is_alive() => {
+                gone.push(ending.task);
+                false
+            }
+            Some(_) if now >= ending.believed_until => {
+                lied.push(ending.machine);
+                false
+            }
+            known => known.is_some(),
+        });
+        for machine in lied {
+            self.kill(machine, "says that a thread has ended which still runs".into());
+        }
+        for &task in &gone {
+            if let Some(reading) = self.tasks.exact(task) {
+                let _ = self.framework.charge(task, reading);
+            }
+        }
+        self.exit(&gone);
+    }
+
+    /// A machine's process is dead: settle its bill, reap it, let its tasks exit.
+    pub(super) fn on_died(&mut self, id: MachineId) {
+        let Some(machine) = self.machines.get(id) else { return };
+        let witness = machine.process.zombie_cpu_time().ok();
+        let residual = witness.map(|witness| self.settle(id, witness));
+        let Some(machine) = self.machines.get_mut(id) else { return };
+        let reaped = machine.process.reap().ok();
+        machine.settlement = witness.zip(residual).map(|(witness, residual_ns)| machines::Settled {
+            witness_ns: witness.0,
+            residual_ns,
+            peak_resident_bytes: reaped.as_ref().map_or(0, |reaped| reaped.peak_resident_bytes),
+        });
+        machine.state = State::Ended;
+        machine.times.ended = Some(host::monotonic_ns());
+        machine.directory = None;
+        machine.go_at = None;
+        let end = match (&machine.verdict, reaped.map(|reaped| reaped.exit)) {
+            (Some(verdict), _) => verdict.clone(),
+            (None, Some(Exit::Code(code))) => format!("exit {code} without a word"),
+            (None, Some(Exit::Signal(signal))) => format!("signal {signal}"),
+            (None, None) => "unknown".into(),
+        };
+        machine.verdict = Some(end.clone());
+        self.tell_of(id, "machine_ended", &format!("has ended: {end}"));
+        let living: Vec<TaskId> = self
+            .tasks
+            .of_machine(id)
+            .into_iter()
+            .filter(|task| self.framework.task(*task).is_some_and(|task| task.alive))
+            .collect();
+        self.exit(&living);
+        if self.machines.all_ended()
+            && let Some(onlooker) = &self.onlooker
+        {
+            onlooker(Notice::AllEnded);
+        }
+    }
+
+    /// Bill the last readings, none past the witness, then what is left of the witness to `control`.
+    /// Returns that residual; below zero if more had been billed than the kernel saw.
+    fn settle(&mut self, id: MachineId, witness: Nanoseconds) -> i64 {
+        let tasks = self.tasks.of_machine(id);
+        let parts: Vec<Settlement> = tasks.iter().map(|task| self.last_reading(*task)).collect();
+        let settled = host::settle(witness, &parts);
+        for (&task, &usage) in tasks.iter().zip(&settled.usages) {
+            self.charge_up_to(task, usage);
+        }
+        let control = self.machines.get(id).and_then(|m| m.tasks.get(&TaskKind::Control));
+        if let Some(&control) = control {
+            let usage = Nanoseconds(self.billed(control).0 + settled.residual.0);
+            self.charge_up_to(control, usage);
+            if let Some(task) = self.tasks.get_mut(control) {
+                task.residual = settled.residual;
+            }
+        }
+        settled.residual.0 as i64 - settled.overbilled.0 as i64
+    }
+
+    /// What a task of a dead process has been billed, and what its counter says it used. The bill of one
+    /// that has exited before is closed.
+    fn last_reading(&mut self, task: TaskId) -> Settlement {
+        let billed = self.billed(task);
+        let open = self.framework.task(task).is_some_and(|task| task.alive);
+        let reading = if open { self.tasks.exact(task) } else { None };
+        let estimate = reading.map_or(billed, |reading| reading.usage.max(billed));
+        Settlement { billed, estimate }
+    }
+
+    fn charge_up_to(&mut self, task: TaskId, usage: Nanoseconds) {
+        // Refused for one that has exited before, whose bill does not change here either.
+        let _ = self.framework.charge(task, in_cycles(usage, self.tasks.tsc_khz()));
+    }
+
+    fn billed(&self, task: TaskId) -> Nanoseconds {
+        self.framework.task(task).map_or(Nanoseconds(0), |task| task.usage.usage)
+    }
+
+    fn exit(&mut self, tasks: &[TaskId]) {
+        if !tasks.is_empty() {
+            let commands: Vec<_> = tasks.iter().map(|&task| Command::Exit { task }).collect();
+            self.begin(&Credentials::ROOT, &commands, Then::Nothing);
+        }
+    }
+
+    /// The supervisor ends: kill what lives, and leave no zombie.
+    pub(super) fn bury_all(&mut self) {
+        let deadline = Instant::now() + BURIAL_LIMIT;
+        let living: Vec<MachineId> = self
+            .machines
+            .iter()
+            .filter(|(_, machine)| machine.state != State::Ended)
+            .map(|(id, _)| id)
+            .collect();
+        for &id in &living {
+            self.kill(id, "its supervisor ended".into());
+        }
+        for id in living {
+            while let Some(machine) = self.machines.get(id) {
+                let dead = !matches!(machine.process.wait_without_reaping(true), Ok(None));
+                if dead || Instant::now() >= deadline {
+                    break;
+                }
+                std::thread::sleep(ENDING_POLL);
+            }
+            if let Some(machine) = self.machines.get(id) {
+                let _ = machine.process.reap();
+            }
+        }
+    }
+}

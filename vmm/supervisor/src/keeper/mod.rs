@@ -1,0 +1,469 @@
+//! The keeper: the one owner of the framework, the bills and the event log.
+//!
+//! Every change, whoever asks for it, goes one way: plan, carry out, commit ([`flight`]). Changes are
+//! taken one at a time and in the order they came; while one with many effects is under way, reads
+//! are answered between its batches and further changes wait their turn. The keeper makes the host
+//! calls itself, microseconds each, and waits for nobody: it posts to the wire and the runner, and a
+//! machine whose post is full is killed.
+//!
+//! It does no parsing, no network and no I/O on behalf of a client.
+
+mod birth;
+mod death;
+pub mod flight;
+mod machines;
+mod report;
+mod tasks;
+mod watch;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use actor::{Address, Mailbox, Reply};
+use container_core::{
+    Command, Credentials, Event, Framework, GroupPath, MachineName, Plan, Refusal,
+    TaskId,
+};
+use host::ExactCounter;
+use link::ToMachine;
+use management::{Drift, Report};
+
+pub use machines::MachineId;
+
+use crate::runner::Job;
+use crate::wire::{self, Said};
+use crate::{Config, EventLog, Launch, Notice, Onlooker};
+use flight::{Flight, Step};
+use machines::Machines;
+use tasks::Tasks;
+
+/// Effects carried out before waiting reads have their turn: a forced move of a running thread can
+/// take milliseconds.
+const BATCH: usize = 16;
+/// Reads answered between two batches.
+const READS_BETWEEN: usize = 32;
+/// Changes that wait for the one under way; past this the mailbox is left to fill.
+const MAX_DEFERRED: usize = 1024;
+/// Drift kept for the report.
+const MAX_DRIFT: usize = 1024;
+
+/// What the keeper is asked.
+pub enum Request {
+    /// Take a machine in that has just been started.
+    Launch(Box<Launch>),
+    /// Change groups or tasks: all of it or nothing.
+    Change {
+        /// Who asks.
+        by: Credentials,
+        /// What.
+        commands: Vec<Command>,
+        /// Answers when it is in force, or why it is not.
+        reply: Reply<Result<Done, ChangeError>>,
+    },
+    /// Find a task by `MACHINE/KIND` or by its tid.
+    Find(String, Reply<Option<TaskId>>),
+    /// Read a control file.
+    Read {
+        /// Who asks.
+        by: Credentials,
+        /// Of which group.
+        group: GroupPath,
+        /// Which file.
+        file: String,
+        /// The file's text.
+        reply: Reply<Result<String, Refusal>>,
+    },
+    /// The whole state, counters sampled now.
+    Report(Reply<Report>),
+    /// End a machine's guest in good order, or kill the machine.
+    Stop {
+        /// Which.
+        machine: MachineName,
+        /// Kill, without asking it.
+        force: bool,
+        /// False where no such machine lives.
+        reply: Reply<bool>,
+    },
+    /// From the wire and the runner.
+    News(News),
+    /// Kill what lives and end.
+    End,
+}
+
+/// What the other actors have to tell.
+pub enum News {
+    /// A machine said something well-formed.
+    Said {
+        /// Which.
+        machine: MachineId,
+        /// What.
+        said: Said,
+    },
+    /// A machine broke the link's protocol, or does not read.
+    Broken {
+        /// Which.
+        machine: MachineId,
+        /// The rule.
+        why: String,
+    },
+    /// A machine's end of the link is closed.
+    LinkClosed {
+        /// Which.
+        machine: MachineId,
+    },
+    /// A machine has not answered for some seconds.
+    Unresponsive {
+        /// Which.
+        machine: MachineId,
+    },
+    /// A machine's process is dead, and all it said has been passed on.
+    Died {
+        /// Which.
+        machine: MachineId,
+    },
+    /// Exact counters, as far as they could be opened.
+    Counters {
+        /// By task.
+        counters: Vec<(TaskId, ExactCounter)>,
+        /// The TSC's rate.
+        tsc_khz: Option<u32>,
+    },
+    /// A release agent has ended.
+    AgentEnded {
+        /// The group it was run for.
+        group: GroupPath,
+        /// How.
+        outcome: String,
+    },
+}
+
+/// A change that is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Host effects it took.
+    pub effects: usize,
+    /// From the plan's beginning to its commit, in nanoseconds, on the keeper's thread.
+    pub took_ns: u64,
+}
+
+/// A change that was not made; everything is as it was, but for tasks named in `drifted`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// A rule of the framework.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The host would not do it; what had been done was undone.
+    #[error("the host refused: {why} (EIO)")]
+    Host {
+        /// The host's sentence.
+        why: String,
+        /// Tasks whose former CPUs could not be restored either; retried every second.
+        drifted: Vec<TaskId>,
+    },
+}
+
+/// Whom a flight is for.
+enum Then {
+    Answer(Reply<Result<Done, ChangeError>>),
+    Place(MachineId),
+    Adopt(Vec<TaskId>),
+    Nothing,
+}
+
+struct UnderWay {
+    flight: Flight,
+    then: Then,
+    effects: usize,
+    began: Instant,
+}
+
+/// The actor.
+pub struct Keeper {
+    mailbox: Mailbox<Request>,
+    wire: Address<wire::Request>,
+    runner: Address<Job>,
+    onlooker: Option<Onlooker>,
+    withhold_go: Duration,
+    framework: Framework,
+    machines: Machines,
+    tasks: Tasks,
+    log: EventLog,
+    drift: Vec<Drift>,
+    under_way: Option<UnderWay>,
+    deferred: VecDeque<Request>,
+    ending: Vec<death::Ending>,
+    next_watch: Instant,
+    ended: bool,
+}
+
+impl Keeper {
+    /// A keeper of the framework it is given.
+    pub fn new(
+        mailbox: Mailbox<Request>,
+        wire: Address<wire::Request>,
+        runner: Address<Job>,
+        config: Config,
+    ) -> Self {
+        let mut keeper = Keeper {
+            mailbox,
+            wire,
+            runner,
+            onlooker: config.onlooker,
+            withhold_go: config.withhold_go,
+            framework: config.framework,
+            machines: Machines::default(),
+            tasks: Tasks::default(),
+            log: EventLog::new(epoch()),
+            drift: Vec::new(),
+            under_way: None,
+            deferred: VecDeque::new(),
+            ending: Vec::new(),
+            next_watch: Instant::now() + watch::INTERVAL,
+            ended: false,
+        };
+        keeper.record(config.history);
+        keeper
+    }
+
+    /// Serve until told to end.
+    pub fn run(mut self) {
+        while !self.ended {
+            if self.under_way.is_some() {
+                self.read_between();
+                self.advance();
+            } else if let Some(request) = self.deferred.pop_front() {
+                self.on_request(request);
+            } else {
+                match self.mailbox.recv_until(self.next_deadline()) {
+                    Ok(Some(request)) => self.on_request(request),
+                    Ok(None) => {}
+                    Err(actor::Closed) => self.ended = true,
+                }
+            }
+            self.on_time();
+        }
+        self.bury_all();
+        let _ = self.wire.try_send(wire::Request::End);
+        let _ = self.runner.try_send(Job::End);
+    }
+
+    /// While a flight is under way: answer reads, put changes aside.
+    fn read_between(&mut self) {
+        for _ in 0..READS_BETWEEN {
+            if self.deferred.len() >= MAX_DEFERRED {
+                return;
+            }
+            match self.mailbox.try_recv() {
+                Ok(Some(request)) if request.is_read() => self.on_request(request),
+                Ok(Some(request)) => self.deferred.push_back(request),
+                Ok(None) => return,
+                Err(actor::Closed) => {
+                    self.ended = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn on_request(&mut self, request: Request) {
+        match request {
+            Request::Launch(launch) => self.on_launch(*launch),
+            Request::Change { by, commands, reply } => self.begin(&by, &commands, Then::Answer(reply)),
+            Request::Find(name, reply) => reply.send(self.find(&name)),
+            Request::Read { by, group, file, reply } => {
+                self.sample_all();
+                reply.send(self.framework.read(&by, &group, &file));
+            }
+            Request::Report(reply) => {
+                self.sample_all();
+                reply.send(self.report());
+            }
+            Request::Stop { machine, force, reply } => reply.send(self.on_stop(&machine, force)),
+            Request::News(news) => self.on_news(news),
+            Request::End => self.ended = true,
+        }
+    }
+
+    fn on_news(&mut self, news: News) {
+        match news {
+            News::Said { machine, said } => self.on_said(machine, said),
+            News::Broken { machine, why } => {
+                self.kill(machine, format!("broke the link's protocol: {why}"));
+            }
+            News::LinkClosed { machine } => self.on_link_closed(machine),
+            News::Unresponsive { machine } => {
+                self.tell_of(machine, "machine_unresponsive", "does not answer its supervisor");
+            }
+            News::Died { machine } => self.on_died(machine),
+            News::Counters { counters, tsc_khz } => self.tasks.attach_counters(counters, tsc_khz),
+            News::AgentEnded { group, outcome } => {
+                let text = format!("release agent for {group}: {outcome}");
+                self.append("release_agent_ended", text, |event| event.group = Some(group.to_string()));
+            }
+        }
+    }
+
+    fn on_said(&mut self, machine: MachineId, said: Said) {
+        match said {
+            Said::Born(threads) => self.on_born(machine, &threads),
+            Said::Failed(why) => self.condemn(machine, format!("could not be built: {why}")),
+            Said::Ended(kind) => self.on_thread_ended(machine, kind),
+            Said::FirstOutput(at) => {
+                if let Some(machine) = self.machines.get_mut(machine) {
+                    machine.times.first_output = Some(at);
+                }
+            }
+            Said::Halted(cause) => self.condemn(machine, death::sentence(&cause)),
+            Said::Paused => self.tell_of(machine, "machine_paused", "is out of its guest"),
+            Said::Resumed => self.tell_of(machine, "machine_resumed", "is in its guest again"),
+            Said::Alive => self.tell_of(machine, "machine_responsive", "answers again"),
+        }
+    }
+
+    fn on_stop(&mut self, name: &MachineName, force: bool) -> bool {
+        let Some(id) = self.machines.living_by_name(name) else { return false };
+        if force {
+            self.kill(id, "killed on request".into());
+        } else {
+            self.say(id, ToMachine::Stop);
+        }
+        true
+    }
+
+    fn find(&self, name: &str) -> Option<TaskId> {
+        match name.parse::<u32>() {
+            Ok(tid) => self.framework.task_by_tid(container_core::Tid(tid)),
+            Err(_) => self.framework.task_by_name(&name.parse().ok()?),
+        }
+    }
+
+    /// Plan a change and carry its first batch out.
+    fn begin(&mut self, by: &Credentials, commands: &[Command], then: Then) {
+        let began = Instant::now();
+        match self.framework.plan(by, commands) {
+            Ok(plan) => self.carry_out(plan, then, began),
+            Err(refusal) => self.failed(then, refusal.into()),
+        }
+    }
+
+    fn carry_out(&mut self, plan: Plan, then: Then, began: Instant) {
+        let effects = plan.effects().len();
+        self.under_way = Some(UnderWay { flight: Flight::new(plan), then, effects, began });
+        self.advance();
+    }
+
+    /// Carry out the next batch of the flight under way; at its end commit or roll back.
+    fn advance(&mut self) {
+        let Some(mut under_way) = self.under_way.take() else { return };
+        match under_way.flight.step(&mut self.tasks.hands(&mut self.framework), BATCH) {
+            Step::More => self.under_way = Some(under_way),
+            Step::Complete => match self.framework.commit(under_way.flight.into_plan()) {
+                Ok(events) => {
+                    let took_ns = under_way.began.elapsed().as_nanos() as u64;
+                    self.record(events);
+                    self.succeeded(under_way.then, Done { effects: under_way.effects, took_ns });
+                }
+                // Changes are taken one at a time, so that this is a fault of ours; the watch sets the
+                // pins right.
+                Err(refusal) => self.failed(under_way.then, refusal.into()),
+            },
+            Step::Failed { why, .. } => {
+                let hands = &mut self.tasks.hands(&mut self.framework);
+                let drifted = under_way.flight.roll_back(hands);
+                self.mark_drifted(&drifted);
+                self.failed(under_way.then, ChangeError::Host { why, drifted });
+            }
+        }
+    }
+
+    fn succeeded(&mut self, then: Then, done: Done) {
+        match then {
+            Then::Answer(reply) => reply.send(Ok(done)),
+            Then::Place(machine) => self.on_placed(machine),
+            Then::Adopt(tasks) => self.open_counters(&tasks),
+            Then::Nothing => {}
+        }
+    }
+
+    fn failed(&mut self, then: Then, error: ChangeError) {
+        match then {
+            Then::Answer(reply) => reply.send(Err(error)),
+            Then::Place(machine) => {
+                self.kill(machine, format!("its threads could not be placed: {error}"));
+            }
+            Then::Adopt(tasks) => {
+                for task in tasks {
+                    self.tasks.remove(task);
+                }
+            }
+            Then::Nothing => {
+                let text = format!("a change of the supervisor's own was refused: {error}");
+                self.append("refused", text, |_| {});
+            }
+        }
+    }
+
+    /// Number what a commit made happen, and set off what follows from it.
+    fn record(&mut self, events: Vec<Event>) {
+        for event in events {
+            if let Event::TaskExited { task, .. } = &event
+                && let Some(task) = self.tasks.get_mut(*task)
+            {
+                task.ended = true;
+            }
+            self.append_event(report::event(&event));
+            if let Event::Released { group, agent: Some(program) } = event {
+                let job = Job::ReleaseAgent { program, group: group.clone() };
+                if self.runner.try_send(job).is_err() {
+                    let text = format!("release agent for {group}: not run, too many wait");
+                    self.append("release_agent_ended", text, |_| {});
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, kind: &str, text: String, about: impl FnOnce(&mut management::Event)) {
+        let mut event = management::Event { kind: kind.into(), text, ..Default::default() };
+        about(&mut event);
+        self.append_event(event);
+    }
+
+    fn append_event(&mut self, mut event: management::Event) {
+        event.monotonic_ns = host::monotonic_ns();
+        let event = self.log.append(event);
+        if let Some(onlooker) = &self.onlooker {
+            onlooker(Notice::Event(event.clone()));
+        }
+    }
+
+    /// An event about a machine: `NAME TEXT`.
+    fn tell_of(&mut self, machine: MachineId, kind: &str, text: &str) {
+        let Some(name) = self.machines.get(machine).map(|machine| machine.name.to_string()) else {
+            return;
+        };
+        self.append(kind, format!("{name} {text}"), |event| event.machine = Some(name));
+    }
+
+    /// Post a message to a machine; one whose post is full is killed.
+    fn say(&mut self, machine: MachineId, message: ToMachine) {
+        if self.wire.try_send(wire::Request::Say(machine, message)).is_err() {
+            self.kill(machine, "its messages could not be posted".into());
+        }
+    }
+}
+
+/// A number that no other life of a supervisor on this host has: the milliseconds of the wall clock.
+fn epoch() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}
+
+impl Request {
+    /// Whether it changes nothing and may be answered while a change is under way.
+    fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Request::Find(..) | Request::Read { .. } | Request::Report(_) | Request::End
+        )
+    }
+}

@@ -1,0 +1,150 @@
+//! What the keeper shows of itself, in the words of the management surfaces.
+
+use container_core::{Event, GroupInfo, TaskId, TaskInfo};
+use management::{Group, Ledger, Report};
+
+use super::Keeper;
+use super::machines::Machine;
+
+impl Keeper {
+    /// The whole state.
+    pub(super) fn report(&self) -> Report {
+        Report {
+            tasks: self.framework.tasks().map(|info| self.task_row(&info)).collect(),
+            groups: self.group_rows(),
+            events: self.log.kept().cloned().collect(),
+            machines: self.machines.iter().map(|(_, machine)| machine_row(machine)).collect(),
+            drift: self.drift.clone(),
+            ledger: self.ledger(),
+        }
+    }
+
+    fn task_row(&self, info: &TaskInfo) -> management::Task {
+        let task = self.tasks.get(info.id);
+        let kind = match info.name.kind {
+            container_core::TaskKind::Vcpu(_) => "vcpu",
+            container_core::TaskKind::Io => "io",
+            container_core::TaskKind::Control => "control",
+            container_core::TaskKind::Kvm(_) => "kvm",
+        };
+        management::Task {
+            name: info.name.to_string(),
+            machine: info.name.machine.to_string(),
+            kind: kind.into(),
+            tid: info.tid.0,
+            alive: info.alive,
+            groups: info.groups.iter().map(ToString::to_string).collect(),
+            requested_cpus: info.cpus.map(|cpus| cpus.to_string()).unwrap_or_default(),
+            observed_cpus: task.map(|task| task.observed.to_string()).unwrap_or_default(),
+            usage_ns: info.usage.usage.0,
+            cycles: info.usage.cycles.0,
+            cycles_source: "tsc".into(),
+            accuracy: if task.is_some_and(|task| task.is_exact()) { "exact" } else { "sampled" }.into(),
+            wait_ns: task.map_or(0, |task| task.wait.0),
+            residual_ns: task.map_or(0, |task| task.residual.0),
+        }
+    }
+
+    fn group_rows(&self) -> Vec<Group> {
+        let hierarchies = self.framework.hierarchies();
+        let groups = hierarchies.iter().filter_map(|hierarchy| self.framework.walk(&hierarchy.name).ok());
+        groups.flatten().map(|group| self.group_row(&group)).collect()
+    }
+
+    fn group_row(&self, group: &GroupInfo) -> Group {
+        let name = |task: &TaskId| self.framework.task(*task).map(|task| task.name.to_string());
+        Group {
+            group: group.path.to_string(),
+            depth: group.depth,
+            requested_cpus: group.requested_cpus.map(|cpus| cpus.to_string()),
+            effective_cpus: group.effective_cpus.map(|cpus| cpus.to_string()),
+            tasks: group.tasks.iter().filter_map(name).collect(),
+            notify_on_release: group.notify_on_release,
+            own_usage_ns: group.own.map(|own| own.usage.0),
+            own_cycles: group.own.map(|own| own.cycles.0),
+            removed_usage_ns: group.removed.map(|removed| removed.usage.0),
+            usage_ns: group.shown.map(|shown| shown.usage.0),
+            cycles: group.shown.map(|shown| shown.cycles.0),
+        }
+    }
+
+    fn ledger(&self) -> Ledger {
+        let settled = self.machines.iter().filter_map(|(_, machine)| machine.settlement);
+        let (witness, residual) = settled.fold((0, 0), |(witness, residual), settlement| {
+            (witness + settlement.witness_ns, residual + settlement.residual_ns.max(0) as u64)
+        });
+        Ledger {
+            groups_ns: self.framework.billed_to_groups().usage.0,
+            tasks_ns: self.framework.billed_to_tasks().usage.0,
+            witness_ns: witness,
+            residual_ns: residual,
+            supervisor_ns: host::own_cpu_time().0,
+        }
+    }
+}
+
+fn machine_row(machine: &Machine) -> management::Machine {
+    let after = |at: Option<u64>| at.map(|at| at.saturating_sub(machine.times.spawned));
+    management::Machine {
+        name: machine.name.to_string(),
+        pid: machine.process.pid(),
+        state: machine.state.word().into(),
+        spawned_ns: machine.times.spawned,
+        born_after_ns: after(machine.times.born),
+        go_after_ns: after(machine.times.go),
+        first_output_after_ns: after(machine.times.first_output),
+        ended_after_ns: after(machine.times.ended),
+        end: machine.verdict.clone(),
+        witness_ns: machine.settlement.map(|settlement| settlement.witness_ns),
+        residual_ns: machine.settlement.map(|settlement| settlement.residual_ns),
+        peak_resident_bytes: machine.settlement.map(|settlement| settlement.peak_resident_bytes),
+        witnessed: machine.settlement.is_some(),
+    }
+}
+
+/// An event of the framework as a row, yet to be numbered.
+pub(super) fn event(event: &Event) -> management::Event {
+    let mut row = management::Event::default();
+    let (kind, text) = match event {
+        Event::Mounted { hierarchy } => ("mounted", format!("{hierarchy} mounted")),
+        Event::Unmounted { hierarchy } => ("unmounted", format!("{hierarchy} unmounted")),
+        Event::GroupCreated { group } => {
+            row.group = Some(group.to_string());
+            ("group_created", format!("{group} created"))
+        }
+        Event::GroupRemoved { group } => {
+            row.group = Some(group.to_string());
+            ("group_removed", format!("{group} removed"))
+        }
+        Event::GroupRenamed { from, to } => {
+            row.group = Some(to.to_string());
+            ("group_renamed", format!("{from} renamed to {to}"))
+        }
+        Event::TaskBorn { name, .. } => {
+            row.task = Some(name.to_string());
+            ("task_born", format!("{name} born"))
+        }
+        Event::TaskMoved { name, from, to, .. } => {
+            row.task = Some(name.to_string());
+            row.group = Some(to.to_string());
+            ("task_moved", format!("{name} moved from {from} to {to}"))
+        }
+        Event::TaskExited { name, .. } => {
+            row.task = Some(name.to_string());
+            ("task_exited", format!("{name} exited"))
+        }
+        Event::FileWritten { group, file, value } => {
+            row.group = Some(group.to_string());
+            ("file_written", format!("{group} {file} = {}", value.trim_end()))
+        }
+        Event::Released { group, .. } => {
+            row.group = Some(group.to_string());
+            ("released", format!("{group} released"))
+        }
+        #[allow(unreachable_patterns)]
+        other => ("changed", format!("{other:?}")),
+    };
+    row.kind = kind.into();
+    row.text = text;
+    row
+}

@@ -1,0 +1,192 @@
+//! The threads behind the tasks: kept-open thread directories, counters, and the pins in force.
+
+use std::collections::HashMap;
+
+use container_core::{CpuSet, Framework, Nanoseconds, Reading, TaskId, TaskName};
+use host::{Counter, ExactCounter, PinError, Thread};
+
+use super::MachineId;
+use super::flight::{HandError, Hands};
+
+/// One task's thread.
+pub struct Task {
+    /// Whose it is.
+    pub machine: MachineId,
+    /// For sentences.
+    pub name: TaskName,
+    /// The thread, by its kept-open directory.
+    pub thread: Thread,
+    counter: Counter,
+    /// The CPUs Pinfold confined it to; None before its first pin.
+    pub pinned: Option<CpuSet>,
+    /// The CPUs the kernel last said it may use.
+    pub observed: CpuSet,
+    /// Time spent waiting for a CPU.
+    pub wait: Nanoseconds,
+    /// A pin that should hold and does not; being retried.
+    pub drifted: bool,
+    /// What was billed to it at its machine's end without a counter having seen it.
+    pub residual: Nanoseconds,
+    /// Whether the thread is gone; the record stays for the report.
+    pub ended: bool,
+}
+
+impl Task {
+    /// A thread that has just been announced and verified.
+    pub fn new(machine: MachineId, name: TaskName, thread: Thread) -> Result<Self, host::HostError> {
+        let counter = Counter::baseline(&thread)?;
+        let observed = thread.observed_cpus()?;
+        Ok(Task {
+            machine,
+            name,
+            thread,
+            counter,
+            pinned: None,
+            observed,
+            wait: Nanoseconds(0),
+            drifted: false,
+            residual: Nanoseconds(0),
+            ended: false,
+        })
+    }
+
+    /// Whether its exact counter is open.
+    pub fn is_exact(&self) -> bool {
+        self.counter.is_exact()
+    }
+}
+
+/// All tasks of the host.
+#[derive(Default)]
+pub struct Tasks {
+    by_id: HashMap<TaskId, Task>,
+    tsc_khz: Option<u32>,
+}
+
+impl Tasks {
+    /// Take a task in.
+    pub fn insert(&mut self, id: TaskId, task: Task) {
+        self.by_id.insert(id, task);
+    }
+
+    /// Forget a task that was never committed.
+    pub fn remove(&mut self, id: TaskId) {
+        self.by_id.remove(&id);
+    }
+
+    /// A task's thread.
+    pub fn get(&self, id: TaskId) -> Option<&Task> {
+        self.by_id.get(&id)
+    }
+
+    /// A task's thread, to change.
+    pub fn get_mut(&mut self, id: TaskId) -> Option<&mut Task> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// The tasks whose threads have not ended, by birth.
+    pub fn living(&self) -> Vec<TaskId> {
+        let mut ids: Vec<_> =
+            self.by_id.iter().filter(|(_, task)| !task.ended).map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// All tasks of a machine, by birth.
+    pub fn of_machine(&self, machine: MachineId) -> Vec<TaskId> {
+        let mut ids: Vec<_> = self
+            .by_id
+            .iter()
+            .filter(|(_, task)| task.machine == machine)
+            .map(|(id, _)| *id)
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Where cycles are counted from; None until the runner has found it.
+    pub fn tsc_khz(&self) -> Option<u32> {
+        self.tsc_khz
+    }
+
+    /// Take the exact counters that the runner has opened.
+    pub fn attach_counters(&mut self, counters: Vec<(TaskId, ExactCounter)>, khz: Option<u32>) {
+        self.tsc_khz = self.tsc_khz.or(khz);
+        for (id, counter) in counters {
+            if let Some(task) = self.by_id.get_mut(&id) {
+                task.counter.attach_exact(counter);
+            }
+        }
+    }
+
+    /// A cheap reading, at most a tick old.
+    pub fn sample(&mut self, id: TaskId) -> Option<Reading> {
+        self.read(id, Counter::sample)
+    }
+
+    /// An exact reading. It interrupts the CPU that runs the thread.
+    pub fn exact(&mut self, id: TaskId) -> Option<Reading> {
+        self.read(id, Counter::exact)
+    }
+
+    fn read(
+        &mut self,
+        id: TaskId,
+        how: fn(&mut Counter) -> Result<host::CounterReading, host::HostError>,
+    ) -> Option<Reading> {
+        let khz = self.tsc_khz;
+        let task = self.by_id.get_mut(&id)?;
+        let reading = how(&mut task.counter).ok()?;
+        task.wait = task.wait.max(reading.wait);
+        Some(in_cycles(reading.usage, khz))
+    }
+
+    /// Lend the hands that carry a plan out on this host.
+    pub fn hands<'a>(&'a mut self, framework: &'a mut Framework) -> HostHands<'a> {
+        HostHands { tasks: self, framework }
+    }
+}
+
+/// A reading whose cycles are TSC ticks; 0 while the TSC's rate is unknown.
+pub fn in_cycles(usage: Nanoseconds, khz: Option<u32>) -> Reading {
+    let cycles = khz.map(|khz| host::cycles_from(usage, khz)).unwrap_or_default();
+    Reading { usage, cycles }
+}
+
+/// The real hands: system calls of a few microseconds, made on the keeper's own thread.
+pub struct HostHands<'a> {
+    tasks: &'a mut Tasks,
+    framework: &'a mut Framework,
+}
+
+impl Hands for HostHands<'_> {
+    fn pin(&mut self, task: TaskId, cpus: &CpuSet) -> Result<(), HandError> {
+        let record = self.tasks.get_mut(task).ok_or(HandError::Ended)?;
+        match record.thread.pin(cpus) {
+            Ok(observed) => {
+                record.pinned = Some(*cpus);
+                record.observed = observed;
+                record.drifted = false;
+                Ok(())
+            }
+            Err(PinError::Ended { .. }) => Err(HandError::Ended),
+            Err(error) => Err(HandError::Failed(format!("{}: {error}", record.name))),
+        }
+    }
+
+    fn restore(&mut self, task: TaskId, before: Option<&CpuSet>) -> Result<(), HandError> {
+        match before {
+            Some(cpus) => self.pin(task, cpus),
+            // A task that had never been confined has not run for a guest yet and is about to be
+            // killed with its machine: there is nothing to go back to.
+            None => Ok(()),
+        }
+    }
+
+    fn sample(&mut self, task: TaskId) -> Result<(), HandError> {
+        let reading = self.tasks.exact(task).ok_or(HandError::Ended)?;
+        // Dead meanwhile, or not yet born in this very plan: its exit charges what is left.
+        let _ = self.framework.charge(task, reading);
+        Ok(())
+    }
+}

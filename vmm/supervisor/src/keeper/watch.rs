@@ -1,0 +1,217 @@
+//! The watch: what is looked at again and again.
+//!
+//! Every second: cheap samples of all counters; each thread's affinity against what Pinfold set; each
+//! process's threads against those that are known; the CPUs the host allows us against those the
+//! framework counts on. What differs is reported and repaired. Between the rounds: threads that are about
+//! to be gone, births that are overdue, a `Go` that is held back.
+
+use std::time::{Duration, Instant};
+
+use container_core::{Credentials, TaskId, TaskKind, Tid};
+use management::Drift;
+
+use super::death::ENDING_POLL;
+use super::flight::Hands;
+use super::machines::{MachineId, State};
+use super::{Keeper, MAX_DRIFT, Then};
+
+/// From one round to the next: drift is to be seen within two seconds.
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
+/// Unannounced threads of one machine that are taken in; one with more is killed.
+const MAX_STRANGERS: u16 = 16;
+
+impl Keeper {
+    /// When the keeper has to wake without being asked.
+    pub(super) fn next_deadline(&self) -> Instant {
+        let mut next = self.next_watch;
+        if !self.ending.is_empty() {
+            next = next.min(Instant::now() + ENDING_POLL);
+        }
+        for (_, machine) in self.machines.iter() {
+            if machine.state == State::Ended {
+                continue;
+            }
+            if let Some(at) = machine.go_at {
+                next = next.min(at);
+            }
+        }
+        next
+    }
+
+    /// Do what is due.
+    pub(super) fn on_time(&mut self) {
+        if self.under_way.is_some() || self.ended {
+            return;
+        }
+        self.bury_threads();
+        let now = Instant::now();
+        self.release_held(now);
+        if now >= self.next_watch && self.under_way.is_none() {
+            self.next_watch = now + INTERVAL;
+            self.kill_overdue(now);
+            self.sample_all();
+            self.look_for_drift();
+            self.look_for_strangers();
+            self.look_at_host();
+        }
+    }
+
+    /// Bill cheap readings of all living tasks.
+    pub(super) fn sample_all(&mut self) {
+        for task in self.tasks.living() {
+            if let Some(reading) = self.tasks.sample(task) {
+                let _ = self.framework.charge(task, reading);
+            }
+        }
+    }
+
+    fn release_held(&mut self, now: Instant) {
+        let due: Vec<MachineId> = self
+            .machines
+            .iter()
+            .filter(|(_, machine)| machine.go_at.is_some_and(|at| now >= at))
+            .map(|(id, _)| id)
+            .collect();
+        for machine in due {
+            self.go(machine);
+        }
+    }
+
+    /// Machines that have not announced their threads, or closed their link and live on.
+    fn kill_overdue(&mut self, now: Instant) {
+        let overdue: Vec<(MachineId, bool)> = self
+            .machines
+            .iter()
+            .filter(|(_, machine)| machine.state != State::Ended && now >= machine.born_by)
+            .filter(|(_, machine)| machine.state == State::Starting || machine.link_closed)
+            .map(|(id, machine)| (id, machine.link_closed))
+            .collect();
+        for (machine, link_closed) in overdue {
+            let why = match link_closed {
+                true => "closed its link and lived on",
+                false => "did not announce its threads in time",
+            };
+            self.kill(machine, why.into());
+        }
+    }
+
+    fn look_for_drift(&mut self) {
+        for id in self.tasks.living() {
+            let Some(wanted) = self.framework.task(id).and_then(|task| task.cpus) else { continue };
+            let Some(task) = self.tasks.get_mut(id) else { continue };
+            // A thread that has ended has no affinity; its exit is on its way.
+            let Ok(observed) = task.thread.observed_cpus() else { continue };
+            task.observed = observed;
+            if observed == wanted {
+                task.drifted = false;
+                continue;
+            }
+            let (name, again) = (task.name.to_string(), task.drifted);
+            let repaired = self.tasks.hands(&mut self.framework).pin(id, &wanted).is_ok();
+            if let Some(task) = self.tasks.get_mut(id) {
+                task.drifted = !repaired;
+            }
+            if again && !repaired {
+                continue; // already told
+            }
+            let outcome = if repaired { "set again" } else { "cannot be set again" };
+            let text = format!("{name} was on CPUs {observed} instead of {wanted}: {outcome}");
+            self.append("drift", text, |event| event.task = Some(name.clone()));
+            if self.drift.len() < MAX_DRIFT {
+                self.drift.push(Drift {
+                    task: name,
+                    requested_cpus: wanted.to_string(),
+                    observed_cpus: observed.to_string(),
+                    repaired,
+                });
+            }
+        }
+    }
+
+    /// Mark tasks whose pin could not be undone; the next rounds retry.
+    pub(super) fn mark_drifted(&mut self, tasks: &[TaskId]) {
+        for &id in tasks {
+            let Some(task) = self.tasks.get_mut(id) else { continue };
+            task.drifted = true;
+            let name = task.name.to_string();
+            let text = format!("{name} could not be put back on its former CPUs: retried");
+            self.append("drift", text, |event| event.task = Some(name));
+        }
+    }
+
+    /// Threads that a machine has not announced, a helper of KVM's that came late or one that a taken-over
+    /// process made: they are taken in where `control` is, so that they are confined and billed.
+    fn look_for_strangers(&mut self) {
+        let running: Vec<MachineId> = self
+            .machines
+            .iter()
+            .filter(|(_, machine)| machine.state == State::Running && machine.verdict.is_none())
+            .map(|(id, _)| id)
+            .collect();
+        for id in running {
+            let strangers = self.strangers(id);
+            if !strangers.is_empty() {
+                self.adopt(id, &strangers);
+                return; // one plan a round; the others keep a second
+            }
+        }
+    }
+
+    fn strangers(&self, id: MachineId) -> Vec<Tid> {
+        let Some(machine) = self.machines.get(id) else { return Vec::new() };
+        let Some(Ok(listed)) = machine.directory.as_ref().map(|directory| directory.tids()) else {
+            return Vec::new();
+        };
+        let known = |tid: &Tid| {
+            machine
+                .tasks
+                .values()
+                .filter_map(|task| self.tasks.get(*task))
+                .any(|task| !task.ended && task.thread.tid() == *tid)
+        };
+        listed.into_iter().filter(|tid| !known(tid)).collect()
+    }
+
+    fn adopt(&mut self, id: MachineId, strangers: &[Tid]) {
+        let Some(machine) = self.machines.get_mut(id) else { return };
+        let Some(directory) = machine.directory.take() else { return };
+        let parent = machine.tasks.get(&TaskKind::Control).copied();
+        let (mut tasks, mut commands) = (Vec::new(), Vec::new());
+        for &tid in strangers {
+            let Some(machine) = self.machines.get(id) else { return };
+            let free = (0..MAX_STRANGERS)
+                .map(TaskKind::Kvm)
+                .find(|kind| !machine.tasks.contains_key(kind));
+            let Some(kind) = free else {
+                return self.kill(id, format!("has over {MAX_STRANGERS} unannounced threads"));
+            };
+            // One that ended since it was listed is no stranger any more.
+            if let Ok((task, mut birth)) = self.born_task(id, &directory, kind, tid, parent) {
+                tasks.push(task);
+                commands.append(&mut birth);
+                let text = format!("has an unannounced thread {}, taken in as {kind}", tid.0);
+                self.tell_of(id, "thread_found", &text);
+            }
+        }
+        if let Some(machine) = self.machines.get_mut(id) {
+            machine.directory = Some(directory);
+        }
+        self.begin(&Credentials::ROOT, &commands, Then::Adopt(tasks));
+    }
+
+    /// The CPUs that the host allows us, and what follows from a change of them.
+    fn look_at_host(&mut self) {
+        if self.under_way.is_some() {
+            return;
+        }
+        let Ok(now) = host::topology::resources() else { return };
+        let counted_on = self.framework.host().allowed_cpus;
+        if now.allowed_cpus == counted_on || now.allowed_cpus.is_empty() {
+            return;
+        }
+        let text = format!("the host allows CPUs {} instead of {counted_on}", now.allowed_cpus);
+        self.append("host_cpus", text, |_| {});
+        let plan = self.framework.plan_host_change(now);
+        self.carry_out(plan, Then::Nothing, Instant::now());
+    }
+}

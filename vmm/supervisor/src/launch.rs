@@ -1,0 +1,204 @@
+//! Starting a machine process and the supervisor's end of its link.
+//!
+//! The supervisor binds the machine's listener in a directory of mode 0700, connects to it, and sends
+//! what to build before the process exists; the process inherits the listener, finds its supervisor
+//! waiting there, and builds. A machine is started early, while its supervisor still has one thread:
+//! a fork then costs a tenth of a millisecond and no exec.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use container_core::{GroupPath, MachineName, TaskKind};
+use host::{HostError, Process};
+use link::{Link, LinkError, Listener, MachineConfig, ToMachine, ToSupervisor, VERSION};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+/// Descriptor numbers under which a replaced machine program finds what it inherits.
+pub const LISTENER_FD: i32 = 3;
+/// See [`LISTENER_FD`].
+pub const CONSOLE_FD: i32 = 4;
+/// See [`LISTENER_FD`].
+pub const KVM_FD: i32 = 5;
+
+/// Into which groups the threads of a machine go, one group a hierarchy.
+#[derive(Clone, Debug, Default)]
+pub struct Placement {
+    /// By thread. A thread that is not named here goes where `control` goes.
+    pub by_kind: BTreeMap<TaskKind, Vec<GroupPath>>,
+}
+
+impl Placement {
+    /// The groups of one thread.
+    pub fn groups_of(&self, kind: TaskKind) -> &[GroupPath] {
+        let groups = self.by_kind.get(&kind).or_else(|| self.by_kind.get(&TaskKind::Control));
+        groups.map_or(&[], Vec::as_slice)
+    }
+}
+
+/// A machine process that has just been started, on its way to the keeper.
+#[derive(Debug)]
+pub struct Launch {
+    /// The machine's name.
+    pub name: MachineName,
+    /// What it was told to build.
+    pub config: MachineConfig,
+    /// Where its threads go.
+    pub placement: Placement,
+    /// Its process.
+    pub process: Process,
+    /// The supervisor's end of its link.
+    pub link: Link<ToMachine, ToSupervisor>,
+    /// The read end of its console.
+    pub console: OwnedFd,
+    /// CLOCK_MONOTONIC just before the process was started.
+    pub spawned_ns: u64,
+}
+
+/// What runs as the machine process, and the /dev/kvm it is given.
+pub struct Program<'a> {
+    /// An open /dev/kvm.
+    pub kvm: BorrowedFd<'a>,
+    /// What runs.
+    pub body: Body<'a>,
+}
+
+/// What runs as the machine process.
+pub enum Body<'a> {
+    /// This function, in a fork of this process, which must have one thread. Its value is the exit code.
+    Fork(&'a dyn Fn(Inherited) -> u8),
+    /// Another program, with what it inherits at [`LISTENER_FD`] and up.
+    Exec(&'a Path),
+}
+
+/// What a forked machine process has been given.
+#[derive(Debug)]
+pub struct Inherited {
+    /// Its link's listener, with the supervisor already in the backlog.
+    pub listener: Listener,
+    /// The write end of its console.
+    pub console: OwnedFd,
+    /// An open /dev/kvm.
+    pub kvm: OwnedFd,
+}
+
+/// Why a machine process could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The listener, the console pipe or the link.
+    #[error("machine {machine}: cannot set up its link: {source}")]
+    Link {
+        /// Which machine.
+        machine: MachineName,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// What to build does not fit a frame, or the link broke at once.
+    #[error("machine {machine}: cannot be told what to build: {source}")]
+    Create {
+        /// Which machine.
+        machine: MachineName,
+        /// What the link said.
+        source: LinkError,
+    },
+    /// fork or exec.
+    #[error("machine {machine}: cannot start its process: {source}")]
+    Process {
+        /// Which machine.
+        machine: MachineName,
+        /// What the kernel said.
+        source: HostError,
+    },
+}
+
+/// A directory of mode 0700 that holds the listeners of a private supervisor's machines; removed when
+/// it is dropped, and empty before that.
+#[derive(Debug)]
+pub struct StateDirectory(PathBuf);
+
+impl StateDirectory {
+    /// Make one below `parent`.
+    ///
+    /// # Errors
+    /// What mkdir(2) returns, with the path.
+    pub fn create(parent: &Path) -> io::Result<Self> {
+        let path = parent.join(format!("pinfold-run-{}", std::process::id()));
+        // A directory left by an earlier process of the same id was ours to clean.
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|error| {
+            io::Error::new(error.kind(), format!("state directory {}: {error}", path.display()))
+        })?;
+        Ok(StateDirectory(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for StateDirectory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Start a machine process. Its threads do nothing for the guest until the keeper says `Go`.
+///
+/// # Errors
+/// [`LaunchError`]; nothing is left behind.
+pub fn launch(
+    directory: &StateDirectory,
+    config: MachineConfig,
+    name: MachineName,
+    placement: Placement,
+    program: &Program<'_>,
+) -> Result<Launch, LaunchError> {
+    let link_error = |source| LaunchError::Link { machine: name.clone(), source };
+    let (listener, link) = connected(directory.path(), &name).map_err(link_error)?;
+    let (console, console_end) =
+        pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(|e| link_error(e.into()))?;
+    link.send(&ToMachine::Create { version: VERSION, machine: config.clone() })
+        .map_err(|source| LaunchError::Create { machine: name.clone(), source })?;
+    let spawned_ns = host::monotonic_ns();
+    let process = start(program, &listener, &console_end)
+        .map_err(|source| LaunchError::Process { machine: name.clone(), source })?;
+    Ok(Launch { name, config, placement, process, link, console, spawned_ns })
+}
+
+/// A listener and a link that already waits in its backlog. The path serves for that moment only: a
+/// private supervisor's machines end with it, and nobody else is to find them.
+fn connected(
+    directory: &Path,
+    name: &MachineName,
+) -> io::Result<(Listener, Link<ToMachine, ToSupervisor>)> {
+    let path = directory.join(format!("{name}.sock"));
+    let listener = Listener::bind(&path)?;
+    let link = link::connect(&path);
+    std::fs::remove_file(&path)?;
+    Ok((listener, link?))
+}
+
+fn start(program: &Program<'_>, listener: &Listener, console: &OwnedFd) -> Result<Process, HostError> {
+    let (listener, console) = (listener.as_fd(), console.as_fd());
+    match program.body {
+        Body::Fork(machine) => host::fork_process(&[listener, console, program.kvm], || {
+            let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
+            match (own(listener), own(console), own(program.kvm)) {
+                (Ok(listener), Ok(console), Ok(kvm)) => {
+                    machine(Inherited { listener: Listener::from_fd(listener), console, kvm })
+                }
+                _ => OUT_OF_DESCRIPTORS,
+            }
+        }),
+        Body::Exec(path) => {
+            let keep = [(listener, LISTENER_FD), (console, CONSOLE_FD), (program.kvm, KVM_FD)];
+            host::spawn_process(path, &[], &keep)
+        }
+    }
+}
+
+/// Exit code of a machine process that could not take what it was given.
+const OUT_OF_DESCRIPTORS: u8 = 71;

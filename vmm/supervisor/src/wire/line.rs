@@ -1,0 +1,159 @@
+//! One machine as the wire sees it: link, pidfd, console.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use container_core::MachineName;
+use link::{Link, LinkError, ToMachine, ToSupervisor};
+
+use super::protocol::{Protocol, Said};
+
+/// Messages taken from one link before the others have their turn.
+const MESSAGES_A_TURN: usize = 32;
+/// Turns that a dead machine's link is listened to for: more than all it may ever say.
+pub const LINK_DRAIN: usize = 8;
+/// Bytes taken from one console before the others have their turn.
+const CONSOLE_A_TURN: usize = 4096;
+/// Turns that a dead machine's console is read for: its pipe holds 64 KiB.
+pub const CONSOLE_DRAIN: usize = 64 * 1024 / CONSOLE_A_TURN;
+
+/// What came over a link.
+#[derive(Debug, PartialEq)]
+pub enum Heard {
+    /// Something with a meaning.
+    Said(Said),
+    /// Something that breaks the protocol; the link is not listened to any more.
+    Violation(String),
+    /// Its end. The process may live on.
+    Closed,
+}
+
+/// One machine's descriptors and where its protocol stands.
+pub struct Line {
+    name: MachineName,
+    link: Link<ToMachine, ToSupervisor>,
+    pidfd: OwnedFd,
+    console: OwnedFd,
+    protocol: Protocol,
+    listening: bool,
+    pinged: Option<Instant>,
+    unresponsive: bool,
+}
+
+impl Line {
+    /// A machine that has said nothing yet.
+    pub fn new(
+        name: MachineName,
+        link: Link<ToMachine, ToSupervisor>,
+        pidfd: OwnedFd,
+        console: OwnedFd,
+    ) -> Self {
+        Line {
+            name,
+            link,
+            pidfd,
+            console,
+            protocol: Protocol::default(),
+            listening: true,
+            pinged: None,
+            unresponsive: false,
+        }
+    }
+
+    /// The machine's name.
+    pub fn name(&self) -> &MachineName {
+        &self.name
+    }
+
+    /// For epoll.
+    pub fn link_fd(&self) -> RawFd {
+        self.link.as_raw_fd()
+    }
+
+    /// For epoll.
+    pub fn pidfd(&self) -> RawFd {
+        self.pidfd.as_raw_fd()
+    }
+
+    /// For epoll.
+    pub fn console_fd(&self) -> RawFd {
+        self.console.as_raw_fd()
+    }
+
+    /// Send without waiting.
+    ///
+    /// # Errors
+    /// A sentence; the machine is not to be relied on any more.
+    pub fn say(&mut self, message: &ToMachine) -> Result<(), String> {
+        match message {
+            ToMachine::Pause => self.protocol.expect_paused(),
+            ToMachine::Resume => self.protocol.expect_resumed(),
+            _ => {}
+        }
+        match self.link.send(message) {
+            // A closed link is heard of by listening to it, and a death by the pidfd.
+            Ok(()) | Err(LinkError::Closed) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Take a turn's worth of messages; false when there is nothing more to listen to.
+    pub fn listen(&mut self) -> (Vec<Heard>, bool) {
+        let mut heard = Vec::new();
+        for _ in 0..MESSAGES_A_TURN {
+            if !self.listening {
+                break;
+            }
+            let next = match self.link.recv() {
+                Ok(None) => break,
+                Ok(Some(message)) => match self.protocol.take(message) {
+                    Ok(Said::Alive) => {
+                        self.pinged = None;
+                        if !std::mem::take(&mut self.unresponsive) {
+                            continue;
+                        }
+                        Heard::Said(Said::Alive)
+                    }
+                    Ok(said) => Heard::Said(said),
+                    Err(why) => Heard::Violation(why),
+                },
+                Err(LinkError::Closed) => Heard::Closed,
+                Err(error) => Heard::Violation(error.to_string()),
+            };
+            self.listening = matches!(next, Heard::Said(_));
+            heard.push(next);
+        }
+        (heard, self.listening)
+    }
+
+    /// Ping, or see that the last ping is overdue: true once for each silence.
+    ///
+    /// # Errors
+    /// As [`Line::say`].
+    pub fn ping(&mut self, number: u64, now: Instant, limit: Duration) -> Result<bool, String> {
+        if let Some(number) = self.protocol.next_ping(number) {
+            self.pinged = Some(now);
+            self.say(&ToMachine::Ping(number))?;
+            return Ok(false);
+        }
+        let overdue = self.protocol.awaits_pong()
+            && self.pinged.is_some_and(|pinged| now.duration_since(pinged) >= limit);
+        let news = overdue && !self.unresponsive;
+        self.unresponsive |= overdue;
+        Ok(news)
+    }
+
+    /// A turn's worth of console; false at its end.
+    pub fn read_console(&self) -> (Vec<u8>, bool) {
+        let mut bytes = vec![0; CONSOLE_A_TURN];
+        match rustix::io::read(&self.console, &mut bytes) {
+            Ok(0) => (Vec::new(), false),
+            Ok(count) => {
+                bytes.truncate(count);
+                (bytes, true)
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => (Vec::new(), true),
+            Err(_) => (Vec::new(), false),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! The wire: all links, pidfds and consoles, one epoll loop.
+//!
+//! Each machine is a [`Line`]: a [`Protocol`] state machine over its link, its console, and the pidfd that
+//! alone says when it is dead. The wire checks the shape of what machines say, bounds it, and
+//! passes it up; it decides nothing about them. It may wait for the keeper's mailbox; the keeper never
+//! waits for the wire's.
+//!
+//! At a death the link and the console are drained first, then the death is passed up: what a machine
+//! managed to say is heard before it is buried.
+
+mod line;
+mod protocol;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use actor::{Address, Mailbox};
+use container_core::MachineName;
+use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
+use link::{Link, ToMachine, ToSupervisor};
+
+use crate::keeper::{self, MachineId, News};
+use crate::{Notice, Onlooker};
+use line::{Heard, Line};
+pub use protocol::Said;
+
+/// How often each machine is asked whether it is there.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// A machine that has not answered for this long is reported as unresponsive.
+const PONG_LIMIT: Duration = Duration::from_secs(3);
+
+/// What the wire is asked to do.
+#[derive(Debug)]
+pub enum Request {
+    /// Watch a new machine.
+    Watch {
+        /// Its id.
+        machine: MachineId,
+        /// Its name, for the console.
+        name: MachineName,
+        /// The supervisor's end of its link.
+        link: Link<ToMachine, ToSupervisor>,
+        /// A duplicate of its pidfd.
+        pidfd: OwnedFd,
+        /// The read end of its console.
+        console: OwnedFd,
+    },
+    /// Say this to a machine. One that does not read is reported as broken.
+    Say(MachineId, ToMachine),
+    /// End the actor.
+    End,
+}
+
+/// The actor.
+pub struct Wire {
+    mailbox: Mailbox<Request>,
+    keeper: Address<keeper::Request>,
+    onlooker: Option<Onlooker>,
+    lines: HashMap<MachineId, Line>,
+    next_ping: Instant,
+    pings: u64,
+    ended: bool,
+}
+
+/// Which descriptor of which machine an epoll event is about, packed into its 32 bits of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Doorbell,
+    Link(MachineId),
+    Pidfd(MachineId),
+    Console(MachineId),
+}
+
+impl Source {
+    fn pack(self) -> u32 {
+        match self {
+            Source::Doorbell => 0,
+            Source::Link(machine) => machine.0 << 2 | 1,
+            Source::Pidfd(machine) => machine.0 << 2 | 2,
+            Source::Console(machine) => machine.0 << 2 | 3,
+        }
+    }
+
+    fn unpack(data: u32) -> Source {
+        let machine = MachineId(data >> 2);
+        match data & 3 {
+            1 => Source::Link(machine),
+            2 => Source::Pidfd(machine),
+            3 => Source::Console(machine),
+            _ => Source::Doorbell,
+        }
+    }
+}
+
+impl Wire {
+    /// A wire that passes what it hears to the keeper, and consoles to the onlooker.
+    ///
+    /// # Errors
+    /// None today; the signature leaves room for descriptors it may need.
+    pub fn new(
+        mailbox: Mailbox<Request>,
+        keeper: Address<keeper::Request>,
+        onlooker: Option<Onlooker>,
+    ) -> io::Result<Self> {
+        Ok(Wire {
+            mailbox,
+            keeper,
+            onlooker,
+            lines: HashMap::new(),
+            next_ping: Instant::now() + PING_INTERVAL,
+            pings: 0,
+            ended: false,
+        })
+    }
+
+    /// Serve until told to end.
+    pub fn run(self) {
+        let mut manager = match EventManager::<Wire>::new() {
+            Ok(manager) => manager,
+            Err(error) => panic!("the wire cannot have an epoll instance: {error}"),
+        };
+        let id = manager.add_subscriber(self);
+        loop {
+            let timeout = match manager.subscriber_mut(id) {
+                Ok(wire) if !wire.ended => wire.time_to_ping(),
+                _ => return,
+            };
+            if let Err(error) = manager.run_with_timeout(timeout) {
+                panic!("the wire's epoll instance failed: {error}");
+            }
+            if let Ok(wire) = manager.subscriber_mut(id) {
+                wire.on_time();
+            }
+        }
+    }
+
+    /// Milliseconds until the next ping, rounded up; forever without machines.
+    fn time_to_ping(&self) -> i32 {
+        if self.lines.is_empty() {
+            return -1;
+        }
+        let left = self.next_ping.saturating_duration_since(Instant::now());
+        i32::try_from(left.as_millis()).unwrap_or(i32::MAX).saturating_add(1)
+    }
+
+    fn on_doorbell(&mut self, ops: &mut EventOps<'_>) {
+        if let Some(bell) = self.mailbox.doorbell() {
+            bell.clear();
+        }
+        while !self.ended {
+            match self.mailbox.try_recv() {
+                Ok(Some(request)) => self.on_request(request, ops),
+                Ok(None) => return,
+                Err(actor::Closed) => self.ended = true,
+            }
+        }
+    }
+
+    fn on_request(&mut self, request: Request, ops: &mut EventOps<'_>) {
+        match request {
+            Request::Watch { machine, name, link, pidfd, console } => {
+                let line = Line::new(name, link, pidfd, console);
+                for (fd, source) in [
+                    (line.link_fd(), Source::Link(machine)),
+                    (line.pidfd(), Source::Pidfd(machine)),
+                    (line.console_fd(), Source::Console(machine)),
+                ] {
+                    if let Err(error) =
+                        ops.add(Events::with_data_raw(fd, source.pack(), EventSet::IN))
+                    {
+                        self.tell(News::Broken { machine, why: format!("unwatchable: {error}") });
+                    }
+                }
+                if self.lines.is_empty() {
+                    self.next_ping = Instant::now() + PING_INTERVAL;
+                }
+                self.lines.insert(machine, line);
+            }
+            Request::Say(machine, message) => self.say(machine, &message),
+            Request::End => self.ended = true,
+        }
+    }
+
+    fn say(&mut self, machine: MachineId, message: &ToMachine) {
+        let Some(line) = self.lines.get_mut(&machine) else { return };
+        if let Err(why) = line.say(message) {
+            self.tell(News::Broken { machine, why });
+        }
+    }
+
+    fn on_link(&mut self, machine: MachineId, ops: &mut EventOps<'_>) {
+        let Some(line) = self.lines.get_mut(&machine) else { return };
+        let (heard, open) = line.listen();
+        if !open {
+            let _ = ops.remove(Events::empty_raw(line.link_fd()));
+        }
+        self.pass_on(machine, heard);
+    }
+
+    fn on_console(&mut self, machine: MachineId, ops: &mut EventOps<'_>) {
+        let Some(line) = self.lines.get_mut(&machine) else { return };
+        let (bytes, open) = line.read_console();
+        if !open {
+            let _ = ops.remove(Events::empty_raw(line.console_fd()));
+        }
+        if !bytes.is_empty()
+            && let Some(onlooker) = &self.onlooker
+        {
+            // An onlooker that stands still loses console text, not the supervisor its time.
+            onlooker(Notice::Console { machine: line.name().clone(), bytes });
+        }
+    }
+
+    fn on_death(&mut self, machine: MachineId, ops: &mut EventOps<'_>) {
+        for _ in 0..line::LINK_DRAIN {
+            self.on_link(machine, ops);
+        }
+        for _ in 0..line::CONSOLE_DRAIN {
+            self.on_console(machine, ops);
+        }
+        let Some(line) = self.lines.remove(&machine) else { return };
+        for fd in [line.link_fd(), line.pidfd(), line.console_fd()] {
+            let _ = ops.remove(Events::empty_raw(fd));
+        }
+        self.tell(News::Died { machine });
+    }
+
+    fn pass_on(&self, machine: MachineId, heard: Vec<Heard>) {
+        for heard in heard {
+            self.tell(match heard {
+                Heard::Said(said) => News::Said { machine, said },
+                Heard::Violation(why) => News::Broken { machine, why },
+                Heard::Closed => News::LinkClosed { machine },
+            });
+        }
+    }
+
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        if now < self.next_ping {
+            return;
+        }
+        self.next_ping = now + PING_INTERVAL;
+        self.pings += 1;
+        let mut news = Vec::new();
+        for (machine, line) in &mut self.lines {
+            match line.ping(self.pings, now, PONG_LIMIT) {
+                Ok(false) => {}
+                Ok(true) => news.push(News::Unresponsive { machine: *machine }),
+                Err(why) => news.push(News::Broken { machine: *machine, why }),
+            }
+        }
+        for item in news {
+            self.tell(item);
+        }
+    }
+
+    /// A keeper that has ended takes no news, and then the wire is about to be ended too.
+    fn tell(&self, news: News) {
+        let _ = self.keeper.send(keeper::Request::News(news));
+    }
+}
+
+impl MutEventSubscriber for Wire {
+    fn process(&mut self, events: Events, ops: &mut EventOps<'_>) {
+        match Source::unpack(events.data()) {
+            Source::Doorbell => self.on_doorbell(ops),
+            Source::Link(machine) => self.on_link(machine, ops),
+            Source::Console(machine) => self.on_console(machine, ops),
+            Source::Pidfd(machine) => self.on_death(machine, ops),
+        }
+    }
+
+    fn init(&mut self, ops: &mut EventOps<'_>) {
+        let bell = self.mailbox.doorbell().expect("the wire's mailbox is made with a doorbell");
+        let events = Events::with_data(bell, Source::Doorbell.pack(), EventSet::IN);
+        if let Err(error) = ops.add(events) {
+            panic!("the wire cannot watch its mailbox: {error}");
+        }
+        self.on_doorbell(ops);
+    }
+}

@@ -1,0 +1,229 @@
+//! What a machine may say when: the state machine of one link, pure.
+//!
+//! ```text
+//!            Born                 Ended(k) for each k once · FirstOutput once · Pong when asked
+//!  Silent ─────────▶ Born ──────────────────────────────▶ Born
+//!    │ Failed          │ Halted
+//!    ▼                 ▼
+//!  Over ◀────────── Over        (anything else, anywhere, is a violation: the machine is killed)
+//! ```
+//!
+//! All that a machine can cause upward is bounded by this: one birth, one end a thread, one first
+//! output, one halt. What it says is shape-checked here and believed nowhere; the keeper checks it
+//! against the kernel.
+
+use std::collections::BTreeSet;
+
+use link::{HaltCause, MAX_VCPUS, Thread, ThreadKind, ToSupervisor, VERSION};
+
+/// Sentences from a machine are cut to this many characters.
+const MAX_SENTENCE: usize = 256;
+/// Threads a machine may announce: its vCPUs, io, control, and KVM's helpers.
+const MAX_THREADS: usize = MAX_VCPUS as usize + 2 + 8;
+
+/// What a message means to the keeper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// The threads wait.
+    Born(Vec<Thread>),
+    /// It could not be built.
+    Failed(String),
+    /// A thread says that it has ended.
+    Ended(ThreadKind),
+    /// First byte on the serial port, at this CLOCK_MONOTONIC nanosecond.
+    FirstOutput(u64),
+    /// The guest has ended.
+    Halted(HaltCause),
+    /// All vCPUs are out of the guest.
+    Paused,
+    /// All vCPUs may enter it.
+    Resumed,
+    /// It answered the ping.
+    Alive,
+}
+
+/// Where a link stands.
+#[derive(Debug, Default)]
+pub struct Protocol {
+    born: bool,
+    over: bool,
+    living: BTreeSet<ThreadKind>,
+    first_output: bool,
+    asked: Option<u64>,
+    wants_paused: u32,
+    wants_resumed: u32,
+}
+
+impl Protocol {
+    /// The number of the next ping; None while one is unanswered or before the birth.
+    pub fn next_ping(&mut self, number: u64) -> Option<u64> {
+        if !self.born || self.over || self.asked.is_some() {
+            return None;
+        }
+        self.asked = Some(number);
+        self.asked
+    }
+
+    /// Whether a ping is unanswered.
+    pub fn awaits_pong(&self) -> bool {
+        self.asked.is_some() && !self.over
+    }
+
+    /// A pause was sent: one `Paused` may come.
+    pub fn expect_paused(&mut self) {
+        self.wants_paused += 1;
+    }
+
+    /// A resume was sent: one `Resumed` may come.
+    pub fn expect_resumed(&mut self) {
+        self.wants_resumed += 1;
+    }
+
+    /// Take a message.
+    ///
+    /// # Errors
+    /// A sentence saying which rule the message breaks.
+    pub fn take(&mut self, message: ToSupervisor) -> Result<Said, String> {
+        if self.over {
+            return Err(format!("{message:?} after its end"));
+        }
+        match message {
+            ToSupervisor::Born { version, .. } if version != VERSION => {
+                Err(format!("link version {version}, not {VERSION}"))
+            }
+            ToSupervisor::Born { threads, .. } if !self.born => self.birth(threads),
+            ToSupervisor::Failed { why } if !self.born => {
+                self.over = true;
+                Ok(Said::Failed(cut(&why)))
+            }
+            _ if !self.born => Err("its first message is neither Born nor Failed".into()),
+            ToSupervisor::Ended { kind } if self.living.remove(&kind) => Ok(Said::Ended(kind)),
+            ToSupervisor::FirstOutput { monotonic_ns } if !self.first_output => {
+                self.first_output = true;
+                Ok(Said::FirstOutput(monotonic_ns))
+            }
+            ToSupervisor::Halted { cause } => {
+                self.over = true;
+                Ok(Said::Halted(bounded(cause)))
+            }
+            ToSupervisor::Pong(number) if self.asked == Some(number) => {
+                self.asked = None;
+                Ok(Said::Alive)
+            }
+            ToSupervisor::Paused if self.wants_paused > 0 => {
+                self.wants_paused -= 1;
+                Ok(Said::Paused)
+            }
+            ToSupervisor::Resumed if self.wants_resumed > 0 => {
+                self.wants_resumed -= 1;
+                Ok(Said::Resumed)
+            }
+            unasked => Err(format!("unexpected {}", cut(&format!("{unasked:?}")))),
+        }
+    }
+
+    fn birth(&mut self, threads: Vec<Thread>) -> Result<Said, String> {
+        if threads.len() > MAX_THREADS {
+            return Err(format!("{} threads announced, at most {MAX_THREADS}", threads.len()));
+        }
+        self.living = threads.iter().map(|thread| thread.kind).collect();
+        let tids: BTreeSet<u32> = threads.iter().map(|thread| thread.tid).collect();
+        if self.living.len() != threads.len() || tids.len() != threads.len() {
+            return Err("one thread announced twice".into());
+        }
+        self.born = true;
+        Ok(Said::Born(threads))
+    }
+}
+
+fn bounded(cause: HaltCause) -> HaltCause {
+    match cause {
+        HaltCause::Fault { vcpu, what } => HaltCause::Fault { vcpu, what: cut(&what) },
+        other => other,
+    }
+}
+
+/// At most [`MAX_SENTENCE`] characters, none of which can steer a terminal.
+fn cut(sentence: &str) -> String {
+    sentence.chars().take(MAX_SENTENCE).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn thread(kind: ThreadKind, tid: u32) -> Thread {
+        Thread { kind, tid }
+    }
+
+    fn born() -> Protocol {
+        let mut protocol = Protocol::default();
+        let threads = vec![thread(ThreadKind::Control, 1), thread(ThreadKind::Vcpu(0), 2)];
+        protocol.take(ToSupervisor::Born { version: VERSION, threads }).unwrap();
+        protocol
+    }
+
+    #[test]
+    fn nothing_is_heard_before_a_birth() {
+        for message in [ToSupervisor::Pong(0), ToSupervisor::Ended { kind: ThreadKind::Io }] {
+            assert!(Protocol::default().take(message).is_err());
+        }
+    }
+
+    #[test]
+    fn another_version_is_refused_with_both_numbers() {
+        let message = ToSupervisor::Born { version: 9, threads: vec![] };
+        let why = Protocol::default().take(message).unwrap_err();
+        assert_eq!(why, format!("link version 9, not {VERSION}"));
+    }
+
+    #[test]
+    fn a_second_birth_a_second_end_and_a_stranger_are_violations() {
+        let mut protocol = born();
+        let again = ToSupervisor::Born { version: VERSION, threads: vec![] };
+        assert!(protocol.take(again).is_err());
+        let end = ToSupervisor::Ended { kind: ThreadKind::Vcpu(0) };
+        assert_eq!(protocol.take(end.clone()), Ok(Said::Ended(ThreadKind::Vcpu(0))));
+        assert!(protocol.take(end).is_err());
+        assert!(protocol.take(ToSupervisor::Ended { kind: ThreadKind::Vcpu(5) }).is_err());
+    }
+
+    #[test]
+    fn one_tid_or_kind_announced_twice_is_a_violation() {
+        for threads in [
+            vec![thread(ThreadKind::Control, 1), thread(ThreadKind::Io, 1)],
+            vec![thread(ThreadKind::Io, 1), thread(ThreadKind::Io, 2)],
+        ] {
+            let message = ToSupervisor::Born { version: VERSION, threads };
+            assert!(Protocol::default().take(message).is_err());
+        }
+    }
+
+    #[test]
+    fn a_pong_answers_its_own_ping_and_only_once() {
+        let mut protocol = born();
+        assert!(protocol.take(ToSupervisor::Pong(1)).is_err());
+        assert_eq!(protocol.next_ping(4), Some(4));
+        assert_eq!(protocol.next_ping(5), None);
+        assert!(protocol.take(ToSupervisor::Pong(5)).is_err());
+        assert_eq!(protocol.take(ToSupervisor::Pong(4)), Ok(Said::Alive));
+        assert!(protocol.take(ToSupervisor::Pong(4)).is_err());
+    }
+
+    #[test]
+    fn nothing_is_heard_after_the_halt() {
+        let mut protocol = born();
+        protocol.take(ToSupervisor::Halted { cause: HaltCause::Exit(0) }).unwrap();
+        assert!(protocol.take(ToSupervisor::Ended { kind: ThreadKind::Vcpu(0) }).is_err());
+    }
+
+    #[test]
+    fn sentences_are_cut_and_cannot_steer_a_terminal() {
+        let why = format!("\u{1b}[2J{}", "x".repeat(1000));
+        let Ok(Said::Failed(heard)) = Protocol::default().take(ToSupervisor::Failed { why }) else {
+            panic!("not heard as a failure")
+        };
+        assert_eq!(heard.chars().count(), MAX_SENTENCE);
+        assert!(!heard.contains('\u{1b}'));
+    }
+}
