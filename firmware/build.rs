@@ -29,22 +29,39 @@ fn main() {
 fn build(guest: &Path, target: &Path) -> PathBuf {
     let mut cargo = Command::new(variable("CARGO"));
     cargo
-        .args(["build", "--release", "--locked", "--target", TARGET, "--manifest-path"])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--target",
+            TARGET,
+            "--manifest-path",
+        ])
         .arg(guest.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(target)
         .current_dir(guest)
         // The one form of flags that overrides every other, configuration files included.
         .env("CARGO_ENCODED_RUSTFLAGS", flags(guest).join("\x1f"));
-    for name in ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"] {
+    for name in [
+        "RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CLIPPY_ARGS",
+    ] {
         cargo.env_remove(name);
     }
     for (name, _) in env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PROFILE_")) {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PROFILE_"))
+        {
             cargo.env_remove(name);
         }
     }
-    let status = cargo.status().unwrap_or_else(|error| panic!("running cargo: {error}"));
+    let status = cargo
+        .status()
+        .unwrap_or_else(|error| panic!("running cargo: {error}"));
     assert!(status.success(), "building the guest failed: {status}");
     target.join(TARGET).join("release/guest")
 }
@@ -58,7 +75,10 @@ fn flags(guest: &Path) -> Vec<String> {
     ]
     .map(String::from)
     .into();
-    flags.push(format!("-Clink-arg=-Wl,-T,{}", guest.join("guest.ld").display()));
+    flags.push(format!(
+        "-Clink-arg=-Wl,-T,{}",
+        guest.join("guest.ld").display()
+    ));
     for (symbol, value) in [
         ("IMAGE", layout::IMAGE),
         ("SLOTS", layout::SLOTS),

@@ -3,11 +3,17 @@
 use crate::{Effect, Generation, GroupPath, HierarchyName, HostResources, TaskId, TaskName, Tid};
 
 /// One change. Every door (CLI, API, guest, spec file, tests) asks in these words.
-#[allow(missing_docs, reason = "each field is what its name and its variant's sentence say")]
+#[allow(
+    missing_docs,
+    reason = "each field is what its name and its variant's sentence say"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Mount a hierarchy and bind the subsystems to it; the same name and set again is the same tree.
-    Mount { hierarchy: HierarchyName, subsystems: Vec<String> },
+    Mount {
+        hierarchy: HierarchyName,
+        subsystems: Vec<String>,
+    },
     /// Unmount a hierarchy; one with child groups stays alive and listed.
     Unmount { hierarchy: HierarchyName },
     /// Make a group. Owner, mode, notify_on_release and cgroup.clone_children are the parent's.
@@ -17,14 +23,28 @@ pub enum Command {
     /// Rename within the same parent; `to` is a name, not a path.
     Rename { group: GroupPath, to: String },
     /// Hand a group to another owner or change its permission bits (`mode` as in 0o755).
-    Chown { group: GroupPath, uid: u32, gid: u32, mode: u16 },
+    Chown {
+        group: GroupPath,
+        uid: u32,
+        gid: u32,
+        mode: u16,
+    },
     /// Write a control file.
-    Write { group: GroupPath, file: String, value: String },
+    Write {
+        group: GroupPath,
+        file: String,
+        value: String,
+    },
     /// Move a task into a group of one hierarchy.
     Attach { group: GroupPath, task: TaskId },
     /// A task is born: it shares its parent's css_set, or the root css_set where it has none.
     /// `task` comes from [`Framework::allocate_task`](crate::Framework::allocate_task).
-    Fork { task: TaskId, name: TaskName, tid: Tid, parent: Option<TaskId> },
+    Fork {
+        task: TaskId,
+        name: TaskName,
+        tid: Tid,
+        parent: Option<TaskId>,
+    },
     /// A task is dead. Charge its last reading before planning this.
     Exit { task: TaskId },
     /// New child group `node_<tid>` under the task's group in the subsystem's hierarchy, task moved in.

@@ -62,22 +62,33 @@ impl<const WORDS: usize> IdSet<WORDS> {
 
     /// Whether the number is in the set.
     pub fn contains(&self, id: u32) -> bool {
-        self.words.get(id as usize / 64).is_some_and(|word| word & (1 << (id % 64)) != 0)
+        self.words
+            .get(id as usize / 64)
+            .is_some_and(|word| word & (1 << (id % 64)) != 0)
     }
 
     /// Whether every member is also in `other`.
     pub fn is_subset_of(&self, other: &Self) -> bool {
-        self.words.iter().zip(&other.words).all(|(mine, theirs)| mine & !theirs == 0)
+        self.words
+            .iter()
+            .zip(&other.words)
+            .all(|(mine, theirs)| mine & !theirs == 0)
     }
 
     /// Whether the two share a member.
     pub fn intersects(&self, other: &Self) -> bool {
-        self.words.iter().zip(&other.words).any(|(mine, theirs)| mine & theirs != 0)
+        self.words
+            .iter()
+            .zip(&other.words)
+            .any(|(mine, theirs)| mine & theirs != 0)
     }
 
     /// Number of members.
     pub fn len(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
+        self.words
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum()
     }
 
     /// Whether there is no member.
@@ -171,7 +182,12 @@ impl Region {
             let rule = format!("{end} in {whole:?} is past {last}, the highest this host can have");
             return Err(Refusal::new(Errno::ERANGE, rule));
         }
-        Ok(Region { start, end, used, period })
+        Ok(Region {
+            start,
+            end,
+            used,
+            period,
+        })
     }
 
     fn mark<const WORDS: usize>(&self, set: &mut IdSet<WORDS>) {
@@ -192,7 +208,10 @@ fn number(text: &str, last: u32, whole: &str) -> Result<u32, Refusal> {
         return Err(Refusal::new(Errno::EINVAL, rule));
     }
     text.parse().map_err(|_| {
-        Refusal::new(Errno::EOVERFLOW, format!("{text} in {whole:?} is past {}", u32::MAX))
+        Refusal::new(
+            Errno::EOVERFLOW,
+            format!("{text} in {whole:?} is past {}", u32::MAX),
+        )
     })
 }
 
@@ -252,7 +271,10 @@ impl<const WORDS: usize> BitAnd for IdSet<WORDS> {
     type Output = Self;
 
     fn bitand(mut self, other: Self) -> Self {
-        self.words.iter_mut().zip(&other.words).for_each(|(mine, theirs)| *mine &= theirs);
+        self.words
+            .iter_mut()
+            .zip(&other.words)
+            .for_each(|(mine, theirs)| *mine &= theirs);
         self
     }
 }
@@ -261,7 +283,10 @@ impl<const WORDS: usize> BitOr for IdSet<WORDS> {
     type Output = Self;
 
     fn bitor(mut self, other: Self) -> Self {
-        self.words.iter_mut().zip(&other.words).for_each(|(mine, theirs)| *mine |= theirs);
+        self.words
+            .iter_mut()
+            .zip(&other.words)
+            .for_each(|(mine, theirs)| *mine |= theirs);
         self
     }
 }
@@ -270,7 +295,10 @@ impl<const WORDS: usize> Sub for IdSet<WORDS> {
     type Output = Self;
 
     fn sub(mut self, other: Self) -> Self {
-        self.words.iter_mut().zip(&other.words).for_each(|(mine, theirs)| *mine &= !theirs);
+        self.words
+            .iter_mut()
+            .zip(&other.words)
+            .for_each(|(mine, theirs)| *mine &= !theirs);
         self
     }
 }
@@ -331,7 +359,10 @@ mod tests {
         assert_eq!((low | odd).to_string(), "0-3,5,1023");
         assert_eq!((low - odd).to_string(), "0,2");
         assert!(low.intersects(&odd) && !low.is_subset_of(&odd) && (low & odd).is_subset_of(&low));
-        assert_eq!((odd.len(), odd.first(), odd.contains(1024)), (4, Some(1), false));
+        assert_eq!(
+            (odd.len(), odd.first(), odd.contains(1024)),
+            (4, Some(1), false)
+        );
         let mut set = odd;
         assert!(set.remove(1023) && !set.remove(1023) && !set.insert(1024));
         assert_eq!(CpuSet::from_iter([1024]), CpuSet::EMPTY);

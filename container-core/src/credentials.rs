@@ -15,5 +15,9 @@ pub struct Credentials {
 
 impl Credentials {
     /// The supervisor itself, a spec file, root.
-    pub const ROOT: Credentials = Credentials { uid: 0, gid: 0, task: None };
+    pub const ROOT: Credentials = Credentials {
+        uid: 0,
+        gid: 0,
+        task: None,
+    };
 }

@@ -3,6 +3,10 @@
 use crate::{CpuSet, TaskId};
 
 /// One thing to be carried out on the host before a plan is committed.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a Sample as large as a Pin costs nothing that counts"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Confine the task to these host CPUs.

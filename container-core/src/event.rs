@@ -3,7 +3,10 @@
 use crate::{GroupPath, HierarchyName, TaskId, TaskName};
 
 /// One thing that happened. The owner of the framework numbers them.
-#[allow(missing_docs, reason = "each field is what its name and its variant's sentence say")]
+#[allow(
+    missing_docs,
+    reason = "each field is what its name and its variant's sentence say"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A hierarchy was mounted, new or again.
@@ -19,12 +22,24 @@ pub enum Event {
     /// A task was born into its parent's groups.
     TaskBorn { task: TaskId, name: TaskName },
     /// A task changed groups in one hierarchy.
-    TaskMoved { task: TaskId, name: TaskName, from: GroupPath, to: GroupPath },
+    TaskMoved {
+        task: TaskId,
+        name: TaskName,
+        from: GroupPath,
+        to: GroupPath,
+    },
     /// A task died.
     TaskExited { task: TaskId, name: TaskName },
     /// A control file took a value (attaching through `tasks` is TaskMoved, not this).
-    FileWritten { group: GroupPath, file: String, value: String },
+    FileWritten {
+        group: GroupPath,
+        file: String,
+        value: String,
+    },
     /// A group with notify_on_release became empty. `agent` is the hierarchy's release_agent at that
     /// moment, None where it is empty.
-    Released { group: GroupPath, agent: Option<String> },
+    Released {
+        group: GroupPath,
+        agent: Option<String>,
+    },
 }

@@ -6,22 +6,31 @@
 //! has changed nothing either.
 
 mod command;
+mod core;
 mod cpu_set;
 mod credentials;
+mod css_set;
 mod effect;
 mod event;
 mod framework;
+mod group;
 mod name;
 mod quantity;
 mod refusal;
+mod slab;
+mod subsystem;
+mod table;
 mod task;
+mod transaction;
 
 pub use command::{Command, Plan};
 pub use cpu_set::{CpuSet, IdSet, MAX_CPUS, NodeSet};
 pub use credentials::Credentials;
 pub use effect::Effect;
 pub use event::Event;
-pub use framework::{Framework, Generation, GroupInfo, HierarchyInfo, HostResources, TaskInfo};
+pub use framework::{
+    Framework, Generation, GroupInfo, HierarchyInfo, HostResources, Ledger, TaskInfo,
+};
 pub use name::{GroupPath, HierarchyName, MachineName};
 pub use quantity::{Cycles, Nanoseconds, Reading, Usage};
 pub use refusal::{Errno, Refusal};

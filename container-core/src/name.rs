@@ -34,6 +34,11 @@ impl HierarchyName {
     /// Most bytes in a name: MAX_CGROUP_ROOT_NAMELEN of the kernel.
     pub const MAX_BYTES: usize = 64;
 
+    /// The name of the hierarchy that is never listed; no name from outside can be the same.
+    pub(crate) fn dummy() -> HierarchyName {
+        HierarchyName("(unmounted)".into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -53,7 +58,10 @@ impl MachineName {
 impl GroupPath {
     /// The root group of a hierarchy.
     pub fn root(hierarchy: impl Borrow<HierarchyName>) -> GroupPath {
-        GroupPath { hierarchy: hierarchy.borrow().clone(), path: "/".into() }
+        GroupPath {
+            hierarchy: hierarchy.borrow().clone(),
+            path: "/".into(),
+        }
     }
 
     /// A group by hierarchy and path, `/gold/web`.
@@ -67,13 +75,19 @@ impl GroupPath {
             return Err(Refusal::new(Errno::EINVAL, rule));
         };
         if path.len() > MAX_PATH_BYTES {
-            let rule = format!("a group path of {} bytes is past {MAX_PATH_BYTES}", path.len());
+            let rule = format!(
+                "a group path of {} bytes is past {MAX_PATH_BYTES}",
+                path.len()
+            );
             return Err(Refusal::new(Errno::ENAMETOOLONG, rule));
         }
         if !below.is_empty() {
             below.split('/').try_for_each(check_component)?;
         }
-        Ok(GroupPath { hierarchy: hierarchy.borrow().clone(), path: path.into() })
+        Ok(GroupPath {
+            hierarchy: hierarchy.borrow().clone(),
+            path: path.into(),
+        })
     }
 
     /// The hierarchy that the group is in.
@@ -88,7 +102,9 @@ impl GroupPath {
 
     /// The components from the root down; none for the root.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> + '_ {
-        self.path.split('/').filter(|component| !component.is_empty())
+        self.path
+            .split('/')
+            .filter(|component| !component.is_empty())
     }
 
     /// Number of components; 0 for the root.
@@ -113,7 +129,10 @@ impl GroupPath {
         }
         let (above, _) = self.path.rsplit_once('/')?;
         let path = if above.is_empty() { "/" } else { above };
-        Some(GroupPath { hierarchy: self.hierarchy.clone(), path: path.into() })
+        Some(GroupPath {
+            hierarchy: self.hierarchy.clone(),
+            path: path.into(),
+        })
     }
 
     /// The group `name` below this one.
@@ -127,6 +146,17 @@ impl GroupPath {
     }
 }
 
+impl GroupPath {
+    /// The group `name` below this one; the name was checked before.
+    pub(crate) fn below(&self, name: &str) -> GroupPath {
+        let above = if self.is_root() { "" } else { &self.path };
+        GroupPath {
+            hierarchy: self.hierarchy.clone(),
+            path: format!("{above}/{name}").into(),
+        }
+    }
+}
+
 /// Whether a group may have this name (a control file of the same name is another question).
 ///
 /// # Errors
@@ -134,7 +164,10 @@ impl GroupPath {
 /// past 255 bytes.
 pub(crate) fn check_component(name: &str) -> Result<(), Refusal> {
     let invalid = |why: &str| {
-        Err(Refusal::new(Errno::EINVAL, format!("group name {name:?} {why}, and no group's may")))
+        Err(Refusal::new(
+            Errno::EINVAL,
+            format!("group name {name:?} {why}, and no group's may"),
+        ))
     };
     match name {
         "" => invalid("is empty"),
@@ -246,8 +279,14 @@ mod tests {
     fn group_paths_take_apart_and_put_together() {
         let web: GroupPath = "placement:/gold/web".parse().unwrap();
         assert_eq!(web.to_string(), "placement:/gold/web");
-        assert_eq!((web.hierarchy().as_str(), web.path()), ("placement", "/gold/web"));
-        assert_eq!((web.name(), web.depth(), web.is_root()), (Some("web"), 2, false));
+        assert_eq!(
+            (web.hierarchy().as_str(), web.path()),
+            ("placement", "/gold/web")
+        );
+        assert_eq!(
+            (web.name(), web.depth(), web.is_root()),
+            (Some("web"), 2, false)
+        );
         assert_eq!(web.components().collect::<Vec<_>>(), ["gold", "web"]);
         let gold = web.parent().unwrap();
         assert_eq!(gold.child("web").unwrap(), web);
@@ -261,12 +300,31 @@ mod tests {
     fn bad_names_are_refused_with_the_kernels_errno() {
         let long = "x".repeat(256);
         for name in ["", ".", "..", "a/b", "a\nb", "a\0b"] {
-            assert_eq!(check_component(name).unwrap_err().errno, Errno::EINVAL, "{name:?}");
+            assert_eq!(
+                check_component(name).unwrap_err().errno,
+                Errno::EINVAL,
+                "{name:?}"
+            );
         }
-        assert_eq!(check_component(&long).unwrap_err().errno, Errno::ENAMETOOLONG);
+        assert_eq!(
+            check_component(&long).unwrap_err().errno,
+            Errno::ENAMETOOLONG
+        );
         check_component(&long[1..]).unwrap();
-        for text in ["gold", "p:gold", "p:", ":/gold", "p q:/gold", "p:/a//b", "p:/a/"] {
-            assert_eq!(text.parse::<GroupPath>().unwrap_err().errno, Errno::EINVAL, "{text:?}");
+        for text in [
+            "gold",
+            "p:gold",
+            "p:",
+            ":/gold",
+            "p q:/gold",
+            "p:/a//b",
+            "p:/a/",
+        ] {
+            assert_eq!(
+                text.parse::<GroupPath>().unwrap_err().errno,
+                Errno::EINVAL,
+                "{text:?}"
+            );
         }
         for text in ["", "-web", ".web", "w/b", &long[..33]] {
             assert!(text.parse::<MachineName>().is_err(), "{text:?}");

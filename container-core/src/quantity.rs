@@ -31,7 +31,10 @@ pub struct Usage {
 
 impl Usage {
     /// Nothing used.
-    pub const ZERO: Usage = Usage { usage: Nanoseconds(0), cycles: Cycles(0) };
+    pub const ZERO: Usage = Usage {
+        usage: Nanoseconds(0),
+        cycles: Cycles(0),
+    };
 }
 
 impl fmt::Display for Nanoseconds {

@@ -40,6 +40,10 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal of a single operation, or of the first command of a batch.
     pub fn new(errno: Errno, rule: impl Into<String>) -> Refusal {
-        Refusal { errno, rule: rule.into(), command: 0 }
+        Refusal {
+            errno,
+            rule: rule.into(),
+            command: 0,
+        }
     }
 }

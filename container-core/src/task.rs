@@ -104,7 +104,10 @@ impl FromStr for TaskName {
             let rule = format!("task {text:?} is not of the form MACHINE/KIND");
             return Err(Refusal::new(Errno::EINVAL, rule));
         };
-        Ok(TaskName { machine: machine.parse()?, kind: kind.parse()? })
+        Ok(TaskName {
+            machine: machine.parse()?,
+            kind: kind.parse()?,
+        })
     }
 }
 
@@ -114,11 +117,29 @@ mod tests {
 
     #[test]
     fn task_names_read_back_as_they_are_written() {
-        for text in ["web/vcpu0", "web/vcpu65535", "web/io", "web/control", "web/kvm1"] {
+        for text in [
+            "web/vcpu0",
+            "web/vcpu65535",
+            "web/io",
+            "web/control",
+            "web/kvm1",
+        ] {
             assert_eq!(text.parse::<TaskName>().unwrap().to_string(), text);
         }
-        for text in ["web", "web/", "web/vcpu", "web/vcpu+1", "web/vcpu01", "web/vcpu65536", "/io"] {
-            assert_eq!(text.parse::<TaskName>().unwrap_err().errno, Errno::EINVAL, "{text}");
+        for text in [
+            "web",
+            "web/",
+            "web/vcpu",
+            "web/vcpu+1",
+            "web/vcpu01",
+            "web/vcpu65536",
+            "/io",
+        ] {
+            assert_eq!(
+                text.parse::<TaskName>().unwrap_err().errno,
+                Errno::EINVAL,
+                "{text}"
+            );
         }
     }
 }

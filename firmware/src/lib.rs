@@ -43,7 +43,11 @@ pub const MIN_MEMORY_BYTES: u64 = layout::IMAGE_END;
 /// [`MAX_SCRIPT_BYTES`], which no [`Script`](script::Script) encodes to.
 pub fn boot_page(vcpus: u16, tsc_khz: u32, script: &[u8]) -> Vec<u8> {
     assert!((1..=MAX_VCPUS).contains(&vcpus), "{vcpus} vCPUs");
-    assert!(script.len() <= MAX_SCRIPT_BYTES, "a script of {} bytes", script.len());
+    assert!(
+        script.len() <= MAX_SCRIPT_BYTES,
+        "a script of {} bytes",
+        script.len()
+    );
     let header = layout::BootHeader {
         vcpus: u32::from(vcpus),
         tsc_khz,
@@ -61,7 +65,10 @@ mod tests {
         let page = boot_page(3, 2_445_432, b"script");
         let (header, script) = page.split_at(layout::BootHeader::BYTES);
         let header = layout::BootHeader::decode(header.try_into().unwrap()).unwrap();
-        assert_eq!((header.vcpus, header.tsc_khz, header.script_bytes), (3, 2_445_432, 6));
+        assert_eq!(
+            (header.vcpus, header.tsc_khz, header.script_bytes),
+            (3, 2_445_432, 6)
+        );
         assert_eq!(script, b"script");
     }
 
@@ -70,7 +77,10 @@ mod tests {
         assert_eq!(layout::BootHeader::decode(&[0; 16]), None);
         let mut page = boot_page(1, 1, &[]);
         page[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(layout::BootHeader::decode(page[..16].try_into().unwrap()), None);
+        assert_eq!(
+            layout::BootHeader::decode(page[..16].try_into().unwrap()),
+            None
+        );
     }
 
     #[test]
@@ -85,6 +95,9 @@ mod tests {
         assert!(ELF.len() < 64 * 1024, "{} bytes", ELF.len());
         let folder = env!("CARGO_MANIFEST_DIR").as_bytes();
         assert!(!ELF.windows(folder.len()).any(|window| window == folder));
-        assert!(!ELF.windows(6).any(|window| window == b"/home/" || window == b"/root/"));
+        assert!(
+            !ELF.windows(6)
+                .any(|window| window == b"/home/" || window == b"/root/")
+        );
     }
 }

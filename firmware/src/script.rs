@@ -83,9 +83,15 @@ impl Script {
     ///
     /// [`ScriptError`] for the first line that is wrong.
     pub fn parse(lines: &[impl AsRef<str>]) -> Result<Self, ScriptError> {
-        let mut script = Self { bytes: Vec::new(), max_vcpu: None };
+        let mut script = Self {
+            bytes: Vec::new(),
+            max_vcpu: None,
+        };
         for (at, line) in lines.iter().enumerate() {
-            script.push(line.as_ref()).map_err(|problem| ScriptError { line: at + 1, problem })?;
+            script.push(line.as_ref()).map_err(|problem| ScriptError {
+                line: at + 1,
+                problem,
+            })?;
         }
         Ok(script)
     }
@@ -137,10 +143,17 @@ fn parse_target(line: &str) -> Result<(Target, &str), Problem> {
 }
 
 fn parse_step<'a>(verb: &str, operand: &'a str) -> Result<Step<'a>, Problem> {
-    let wrong =
-        |expected| Problem::Operand { verb: verb.into(), expected, found: operand.into() };
+    let wrong = |expected| Problem::Operand {
+        verb: verb.into(),
+        expected,
+        found: operand.into(),
+    };
     let alone = |step| {
-        if operand.is_empty() { Ok(step) } else { Err(wrong("nothing more on the line")) }
+        if operand.is_empty() {
+            Ok(step)
+        } else {
+            Err(wrong("nothing more on the line"))
+        }
     };
     let duration = || {
         parse_duration(operand).ok_or_else(|| {
@@ -151,7 +164,9 @@ fn parse_step<'a>(verb: &str, operand: &'a str) -> Result<Step<'a>, Problem> {
         "burn" => duration().map(Step::Burn),
         "sleep" => duration().map(Step::Sleep),
         "print" if operand.len() > MAX_TEXT_BYTES => Err(Problem::TextTooLong(operand.len())),
-        "print" if operand.contains(char::is_control) => Err(wrong("text without control characters")),
+        "print" if operand.contains(char::is_control) => {
+            Err(wrong("text without control characters"))
+        }
         "print" => Ok(Step::Print(operand.as_bytes())),
         "exit" if operand.is_empty() => Ok(Step::Exit(0)),
         "exit" => parse_number(operand)
@@ -170,7 +185,9 @@ fn parse_step<'a>(verb: &str, operand: &'a str) -> Result<Step<'a>, Problem> {
 
 /// A duration, in microseconds.
 fn parse_duration(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let microseconds = match unit {
         "us" => 1,
@@ -185,7 +202,11 @@ fn parse_duration(text: &str) -> Option<u64> {
 
 /// A decimal number, digits only: `str::parse` would take a sign as well.
 fn parse_number(text: &str) -> Option<u64> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        text.parse().ok()
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -252,7 +273,10 @@ mod tests {
     #[test]
     fn an_error_names_the_line_the_verb_and_what_was_expected() {
         for (line, parts) in [
-            ("burn 200", &["line 2", "burn", "unit us, ms or s", "\"200\""] as &[_]),
+            (
+                "burn 200",
+                &["line 2", "burn", "unit us, ms or s", "\"200\""] as &[_],
+            ),
             ("sleep", &["sleep", "200ms"]),
             ("sleep -1s", &["sleep", "\"-1s\""]),
             ("burn +1s", &["burn", "\"+1s\""]),
@@ -274,7 +298,10 @@ mod tests {
         ] {
             let message = problem(line);
             for part in parts {
-                assert!(message.contains(part), "{line:?} gave {message:?} without {part:?}");
+                assert!(
+                    message.contains(part),
+                    "{line:?} gave {message:?} without {part:?}"
+                );
             }
         }
     }
@@ -286,13 +313,25 @@ mod tests {
         assert!(problem(&format!("{longest}x")).contains("1001 bytes"));
         let lines = vec![longest; 62];
         let error = Script::parse(&lines).unwrap_err();
-        assert_eq!(error, ScriptError { line: 62, problem: Problem::ScriptTooLong });
+        assert_eq!(
+            error,
+            ScriptError {
+                line: 62,
+                problem: Problem::ScriptTooLong
+            }
+        );
         assert!(Script::parse(&lines[..61]).is_ok());
     }
 
     #[test]
     fn bytes_that_are_no_steps_decode_to_nothing() {
-        for bytes in [&[0, 0][..], &[1, 0xff, 1, 2], &[3, 0xff, 5, 0, b'x'], &[4, 0], &[10, 0]] {
+        for bytes in [
+            &[0, 0][..],
+            &[1, 0xff, 1, 2],
+            &[3, 0xff, 5, 0, b'x'],
+            &[4, 0],
+            &[10, 0],
+        ] {
             assert_eq!(Step::decode(bytes), None, "{bytes:?}");
         }
     }

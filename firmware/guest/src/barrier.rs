@@ -7,13 +7,8 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Clock;
-use crate::cpu;
 
 static BARRIER: AtomicU64 = AtomicU64::new(0);
-
-/// How long a vCPU spins before it begins to halt, and how long it halts between looks.
-const SPIN_MICROSECONDS: u64 = 100;
-const NAP_MICROSECONDS: u64 = 500;
 
 #[derive(Clone, Copy)]
 struct State {
@@ -24,7 +19,11 @@ struct State {
 
 impl State {
     fn unpack(word: u64) -> Self {
-        Self { round: (word >> 32) as u32, come: (word >> 16) as u16, ended: word as u16 }
+        Self {
+            round: (word >> 32) as u32,
+            come: (word >> 16) as u16,
+            ended: word as u16,
+        }
     }
 
     fn pack(self) -> u64 {
@@ -34,7 +33,11 @@ impl State {
     /// The next round if nobody is missing in this one.
     fn opened_if_complete(self, vcpus: u32) -> Self {
         if self.come > 0 && u32::from(self.come) + u32::from(self.ended) >= vcpus {
-            Self { round: self.round.wrapping_add(1), come: 0, ..self }
+            Self {
+                round: self.round.wrapping_add(1),
+                come: 0,
+                ..self
+            }
         } else {
             self
         }
@@ -43,21 +46,19 @@ impl State {
 
 /// Waits until all vCPUs that have not ended have come here.
 pub fn wait(vcpus: u32, clock: Clock) {
-    let before = update(vcpus, |state| State { come: state.come + 1, ..state });
-    let passed = || State::unpack(BARRIER.load(Ordering::Acquire)).round != before.round;
-    let spin_end = clock.deadline(SPIN_MICROSECONDS);
-    while !passed() {
-        if cpu::timestamp() < spin_end {
-            core::hint::spin_loop();
-        } else {
-            clock.sleep_until(clock.deadline(NAP_MICROSECONDS));
-        }
-    }
+    let before = update(vcpus, |state| State {
+        come: state.come + 1,
+        ..state
+    });
+    clock.wait_for(|| State::unpack(BARRIER.load(Ordering::Acquire)).round != before.round);
 }
 
 /// Counts the calling vCPU out of every barrier to come.
 pub fn leave(vcpus: u32) {
-    update(vcpus, |state| State { ended: state.ended + 1, ..state });
+    update(vcpus, |state| State {
+        ended: state.ended + 1,
+        ..state
+    });
 }
 
 /// Applies `change`, opens the barrier if that completes it, and returns the state before.

@@ -7,6 +7,11 @@ use crate::{cpu, lapic};
 /// Rounds of computing between two looks at the counter: about a microsecond.
 const ROUNDS: u32 = 500;
 
+/// How long a wait for another vCPU spins before it begins to halt, and how long it halts between
+/// looks: about what waking up costs, and a time nobody misses.
+const SPIN_MICROSECONDS: u64 = 100;
+const NAP_MICROSECONDS: u64 = 500;
+
 /// The machine's clock.
 #[derive(Clone, Copy)]
 pub struct Clock {
@@ -16,7 +21,9 @@ pub struct Clock {
 impl Clock {
     /// A clock over a counter of this rate.
     pub fn new(tsc_khz: u32) -> Self {
-        Self { tsc_khz: u64::from(tsc_khz.max(1)) }
+        Self {
+            tsc_khz: u64::from(tsc_khz.max(1)),
+        }
     }
 
     /// The counter's value when `microseconds` from now have passed.
@@ -34,6 +41,18 @@ impl Clock {
         black_box(state);
     }
 
+    /// Waits for what another vCPU does: a short while at full speed, then halted most of the time.
+    pub fn wait_for(&self, done: impl Fn() -> bool) {
+        let spin_end = self.deadline(SPIN_MICROSECONDS);
+        while !done() {
+            if cpu::timestamp() < spin_end {
+                core::hint::spin_loop();
+            } else {
+                self.sleep_until(self.deadline(NAP_MICROSECONDS));
+            }
+        }
+    }
+
     /// Halts until `deadline`.
     pub fn sleep_until(&self, deadline: u64) {
         loop {
@@ -42,7 +61,11 @@ impl Clock {
                 return;
             }
             let microseconds = left.saturating_mul(1000) / self.tsc_khz + 1;
-            lapic::arm(microseconds.saturating_mul(1000).min(lapic::MAX_NANOSECONDS));
+            lapic::arm(
+                microseconds
+                    .saturating_mul(1000)
+                    .min(lapic::MAX_NANOSECONDS),
+            );
             cpu::wait_for_interrupt();
         }
     }

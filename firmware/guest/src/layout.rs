@@ -9,12 +9,12 @@ pub const MAX_VCPUS: u16 = 64;
 /// Where the image is linked. Its first page is its top page table.
 pub const IMAGE: u64 = 0x10_0000;
 
-/// Slots, one a vCPU, zero until it boots: task state segment, I/O bitmap, ring-0 stack.
+/// Slots, one a vCPU, zero until it boots: a task state segment, then its ring-0 stack.
 pub const SLOTS: u64 = 0x14_0000;
 
-/// Size of a slot: 104 bytes of task state segment, 130 of I/O bitmap (ports 0 to 0x40f, all
-/// allowed), and the rest for a ring-0 stack, which the gate uses 80 bytes of.
-pub const SLOT_BYTES: u64 = 512;
+/// Size of a slot: 104 bytes of task state segment, and 152 of ring-0 stack, of which the gate with
+/// an interrupt inside uses 80 and a fault report 56.
+pub const SLOT_BYTES: u64 = 256;
 
 /// Ring-3 stacks, one a vCPU.
 pub const STACKS: u64 = 0x15_0000;
@@ -83,7 +83,11 @@ impl BootHeader {
         let word = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
-        let header = Self { vcpus: word(4), tsc_khz: word(8), script_bytes: word(12) };
+        let header = Self {
+            vcpus: word(4),
+            tsc_khz: word(8),
+            script_bytes: word(12),
+        };
         let sane = header.script_bytes as usize <= MAX_SCRIPT_BYTES;
         (word(0) == Self::MAGIC && sane).then_some(header)
     }

@@ -40,7 +40,7 @@ global_asm!(
 );
 
 // The stub shifts by these.
-const _: () = assert!(layout::SLOT_BYTES == 1 << 9 && layout::STACK_BYTES == 1 << 14);
+const _: () = assert!(layout::SLOT_BYTES == 1 << 8 && layout::STACK_BYTES == 1 << 14);
 
 /// Where the stub leaves ring 0: on the stack of vCPU `index`.
 #[unsafe(no_mangle)]
@@ -54,7 +54,9 @@ fn boot_page() -> (BootHeader, &'static [u8]) {
     // SAFETY: the VMM put the boot page there before the first vCPU ran, it lies outside of the
     // image and nothing ever writes to it; it is mapped, and bytes have no alignment.
     let header = unsafe { &*start.cast::<[u8; BootHeader::BYTES]>() };
-    let Some(header) = BootHeader::decode(header) else { panic!("no boot page") };
+    let Some(header) = BootHeader::decode(header) else {
+        panic!("no boot page")
+    };
     let length = header.script_bytes as usize;
     // SAFETY: as above; `decode` made sure that the length stays within the region.
     let script = unsafe { core::slice::from_raw_parts(start.add(BootHeader::BYTES), length) };

@@ -25,7 +25,7 @@ fn take(step: Step<'_>, index: u32, vcpus: u32, clock: Clock) {
     match step {
         Step::Burn(microseconds) => clock.burn_until(clock.deadline(microseconds)),
         Step::Sleep(microseconds) => clock.sleep_until(clock.deadline(microseconds)),
-        Step::Print(text) => serial::print(index, text),
+        Step::Print(text) => serial::print(index, text, clock),
         Step::Exit(code) => end(vcpus, code),
         Step::Barrier => barrier::wait(vcpus, clock),
         Step::Forever => clock.burn_until(u64::MAX),

@@ -1,13 +1,19 @@
 //! Lines for the serial port, each of them whole.
 
 use core::fmt::{self, Display, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::clock::Clock;
 use crate::cpu;
 use crate::layout::SERIAL_PORT;
 use crate::step::MAX_TEXT_BYTES;
 
 /// Longest "vcpuN: " and the newline.
 const FRAME_BYTES: usize = 16;
+
+/// Held while a line goes out. KVM turns a string written to a port into an exit for each byte, so
+/// the lines of two vCPUs would mix.
+static SENDING: AtomicBool = AtomicBool::new(false);
 
 /// A line in the making; what does not fit is dropped.
 struct Line {
@@ -17,7 +23,10 @@ struct Line {
 
 impl Line {
     fn new() -> Self {
-        Self { bytes: [0; _], length: 0 }
+        Self {
+            bytes: [0; _],
+            length: 0,
+        }
     }
 
     fn push(&mut self, bytes: &[u8]) {
@@ -27,8 +36,14 @@ impl Line {
         }
     }
 
-    fn send(&self) {
-        cpu::out_all(SERIAL_PORT, &self.bytes[..self.length]);
+    fn send(&self, clock: Clock) {
+        clock.wait_for(|| !SENDING.swap(true, Ordering::Acquire));
+        self.send_at_once();
+        SENDING.store(false, Ordering::Release);
+    }
+
+    fn send_at_once(&self) {
+        cpu::out(SERIAL_PORT, &self.bytes[..self.length]);
     }
 }
 
@@ -40,7 +55,7 @@ impl Write for Line {
 }
 
 /// Writes `vcpuN: TEXT` and a newline.
-pub fn print(index: u32, text: &[u8]) {
+pub fn print(index: u32, text: &[u8], clock: Clock) {
     let mut line = Line::new();
     line.push(b"vcpu");
     if index >= 10 {
@@ -50,13 +65,13 @@ pub fn print(index: u32, text: &[u8]) {
     line.push(b": ");
     line.push(text);
     line.push(b"\n");
-    line.send();
+    line.send(clock);
 }
 
-/// Writes what a panic has to say.
+/// Writes what a panic has to say. It waits for no line of another vCPU's, which might not end.
 pub fn complain(what: &impl Display) {
     let mut line = Line::new();
     // A `Line` never fails; what does not fit is not worth a second panic.
     let _ = writeln!(line, "guest {what}");
-    line.send();
+    line.send_at_once();
 }

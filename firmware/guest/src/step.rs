@@ -65,7 +65,9 @@ impl<'a> Step<'a> {
                 let (text, rest) = bytes.split_at_checked(u16::from_le_bytes(*length).into())?;
                 (Self::Print(text), rest)
             }
-            4 => bytes.split_first().map(|(&code, rest)| (Self::Exit(code), rest))?,
+            4 => bytes
+                .split_first()
+                .map(|(&code, rest)| (Self::Exit(code), rest))?,
             5 => (Self::Barrier, bytes),
             6 => (Self::Forever, bytes),
             7 => (Self::Halt, bytes),

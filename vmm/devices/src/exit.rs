@@ -4,7 +4,9 @@ use crate::PortWrite;
 
 /// One byte written here ends the vCPU that writes it; the byte is its exit code.
 pub const EXIT_PORT: u16 = 0xf4;
-/// The tiny guest reports here what it cannot go on from (see [`FaultRecord`]).
+/// The tiny guest reports here what it cannot go on from, as the last act of the vCPU that met it, in
+/// five writes: the exception's vector (1 byte), then 4 bytes each: the low half of RIP, the error
+/// code, the low half of CR2, its high half. Firmware's layout says the same.
 pub const FAULT_PORT: u16 = 0xf5;
 /// The i8042's command port, of which only the reset line is there.
 pub const RESET_PORT: u16 = 0x64;
@@ -28,11 +30,7 @@ pub(crate) fn reset(data: &[u8]) -> PortWrite<'static> {
     }
 }
 
-/// A fault record under way: what a vCPU has written to the fault port so far.
-///
-/// The record is five writes by one vCPU, its last act: the exception's vector (1 byte), then 4 bytes
-/// each: the low half of RIP, the error code, the low half of CR2, its high half. Firmware's layout
-/// says the same.
+/// A fault record under way: what a vCPU has written to [`FAULT_PORT`] so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FaultRecord {
     vector: Option<u8>,

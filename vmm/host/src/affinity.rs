@@ -52,9 +52,17 @@ pub(crate) fn get_mask(tid: Tid) -> Result<CpuSet, Errno> {
 
 /// Zero means "the caller" to the kernel: here it is no thread at all.
 fn pid(tid: Tid) -> Result<Pid, Errno> {
-    i32::try_from(tid.0).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)
+    i32::try_from(tid.0)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or(Errno::SRCH)
 }
 
 fn members(mask: &Mask) -> CpuSet {
-    (0..MAX_CPUS).filter(|cpu| mask.is_set(*cpu)).map(|cpu| cpu as u32).collect()
+    // Most hosts have few CPUs: the rest of the mask is not looked at.
+    let present = (0..MAX_CPUS).filter(|cpu| mask.is_set(*cpu));
+    present
+        .take(mask.count() as usize)
+        .map(|cpu| cpu as u32)
+        .collect()
 }

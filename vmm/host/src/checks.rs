@@ -10,7 +10,10 @@ use crate::{ExactCounter, HostError, affinity, procfs};
 
 /// kernel.perf_event_paranoid: above 2, the unprivileged count nothing. None without perf.
 pub fn perf_event_paranoid() -> Option<i32> {
-    procfs::read("/proc/sys/kernel/perf_event_paranoid").ok()?.parse().ok()
+    procfs::read("/proc/sys/kernel/perf_event_paranoid")
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// Whether a task clock opens, tried on the calling thread. The first of a host takes 10 ms.
@@ -62,19 +65,32 @@ pub fn cgroups() -> Result<Cgroups, HostError> {
 
 fn cgroups_from(mounts: &str, own: &str) -> Cgroups {
     /// What a version 1 mount has among its options besides controllers.
-    const NOT_CONTROLLERS: [&str; 9] =
-        ["rw", "ro", "relatime", "noatime", "nosuid", "nodev", "noexec", "xattr", "clone_children"];
+    const NOT_CONTROLLERS: [&str; 9] = [
+        "rw",
+        "ro",
+        "relatime",
+        "noatime",
+        "nosuid",
+        "nodev",
+        "noexec",
+        "xattr",
+        "clone_children",
+    ];
     let mut cgroups = Cgroups::default();
     for line in mounts.lines() {
         let fields: Vec<&str> = line.split(' ').collect();
-        let [_, mount, kind, options, ..] = fields[..] else { continue };
+        let [_, mount, kind, options, ..] = fields[..] else {
+            continue;
+        };
         match kind {
             "cgroup2" => cgroups.v2 = Some(mount.into()),
             "cgroup" => {
                 let controllers = options.split(',').filter(|word| {
                     !NOT_CONTROLLERS.contains(word) && !word.starts_with("release_agent=")
                 });
-                cgroups.v1.push((controllers.map(str::to_owned).collect(), mount.into()));
+                cgroups
+                    .v1
+                    .push((controllers.map(str::to_owned).collect(), mount.into()));
             }
             _ => {}
         }
@@ -137,11 +153,18 @@ pub fn outsiders(cpus: &CpuSet, ours: &[u32], bound: usize) -> Result<Outsiders,
                 return Ok(found);
             }
             found.scanned += 1;
-            let Ok(confined_to) = affinity::get(Tid(tid)) else { continue };
+            let Ok(confined_to) = affinity::get(Tid(tid)) else {
+                continue;
+            };
             if !confined_to.is_empty() && confined_to.is_subset_of(cpus) {
                 let comm = procfs::read(&format!("/proc/{pid}/task/{tid}/comm"));
                 let comm = comm.unwrap_or_default();
-                found.threads.push(Outsider { pid, tid: Tid(tid), comm, cpus: confined_to });
+                found.threads.push(Outsider {
+                    pid,
+                    tid: Tid(tid),
+                    comm,
+                    cpus: confined_to,
+                });
             }
         }
     }
@@ -152,7 +175,9 @@ pub fn outsiders(cpus: &CpuSet, ours: &[u32], bound: usize) -> Result<Outsiders,
 fn is_kernel_thread(pid: u32) -> bool {
     const PF_KTHREAD: u32 = 0x0020_0000;
     let stat = procfs::read(&format!("/proc/{pid}/stat")).unwrap_or_default();
-    let flags = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(6)?.parse().ok());
+    let flags = stat
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.split(' ').nth(6)?.parse().ok());
     flags.is_some_and(|flags: u32| flags & PF_KTHREAD != 0)
 }
 
@@ -161,7 +186,9 @@ fn numbers(directory: &str) -> Result<Vec<u32>, HostError> {
         let errno = rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO);
         HostError::system("open", directory, errno)
     })?;
-    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let numbers = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     Ok(numbers.collect())
 }
 
@@ -181,7 +208,10 @@ mod tests {
         assert_eq!(cgroups.v1[1].0, ["cpu", "cpuacct"]);
         assert_eq!(cgroups.v2, Some("/sys/fs/cgroup/unified".into()));
         assert_eq!(cgroups.own_cpuset.as_deref(), Some("/pods/a"));
-        let unified = cgroups_from("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "0::/user.slice\n");
+        let unified = cgroups_from(
+            "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n",
+            "0::/user.slice\n",
+        );
         assert_eq!(unified.own_cpuset.as_deref(), Some("/user.slice"));
     }
 

@@ -32,13 +32,19 @@ pub(crate) fn process_cpu_time(pid: u32) -> Result<Nanoseconds, Errno> {
     /// The scheduler's clock of a whole process (`CPUCLOCK_SCHED` in linux/posix-timers.h).
     const CPUCLOCK_SCHED: libc::clockid_t = 2;
     let pid = libc::clockid_t::try_from(pid).map_err(|_| Errno::SRCH)?;
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is a valid timespec that outlives the call; an unknown clock is an error.
     if unsafe { libc::clock_gettime((!pid << 3) | CPUCLOCK_SCHED, &mut time) } != 0 {
         // The clock id names the process, so an unknown process is an invalid clock.
         return Err(Errno::SRCH);
     }
-    Ok(nanoseconds(Timespec { tv_sec: time.tv_sec, tv_nsec: time.tv_nsec }))
+    Ok(nanoseconds(Timespec {
+        tv_sec: time.tv_sec,
+        tv_nsec: time.tv_nsec,
+    }))
 }
 
 /// None of these clocks is ever before its own zero.
@@ -53,7 +59,10 @@ mod tests {
     #[test]
     fn the_tick_is_one_that_linux_can_be_built_with() {
         let hertz = Duration::from_secs(1).as_nanos() / tick().as_nanos();
-        assert!([100, 250, 300, 1000].contains(&hertz), "{hertz} ticks a second");
+        assert!(
+            [100, 250, 300, 1000].contains(&hertz),
+            "{hertz} ticks a second"
+        );
     }
 
     #[test]

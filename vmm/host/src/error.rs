@@ -53,17 +53,27 @@ pub enum HostError {
 
 impl HostError {
     pub(crate) fn system(call: &'static str, object: impl Into<String>, errno: Errno) -> Self {
-        HostError::System { call, object: object.into(), errno }
+        HostError::System {
+            call,
+            object: object.into(),
+            errno,
+        }
     }
 
     pub(crate) fn malformed(file: impl Into<String>, text: &str, expected: &'static str) -> Self {
-        HostError::Malformed { file: file.into(), text: text.into(), expected }
+        HostError::Malformed {
+            file: file.into(),
+            text: text.into(),
+            expected,
+        }
     }
 
     /// As [`HostError::system`], with the errnos that mean "gone" told apart.
     pub(crate) fn of_thread(call: &'static str, tid: Tid, errno: Errno) -> Self {
         match errno {
-            Errno::SRCH | Errno::NOENT => HostError::Ended { object: format!("thread {}", tid.0) },
+            Errno::SRCH | Errno::NOENT => HostError::Ended {
+                object: format!("thread {}", tid.0),
+            },
             _ => HostError::system(call, format!("thread {}", tid.0), errno),
         }
     }
@@ -71,7 +81,9 @@ impl HostError {
     /// As [`HostError::of_thread`], for a process.
     pub(crate) fn of_process(call: &'static str, pid: u32, errno: Errno) -> Self {
         match errno {
-            Errno::SRCH | Errno::NOENT => HostError::Ended { object: format!("process {pid}") },
+            Errno::SRCH | Errno::NOENT => HostError::Ended {
+                object: format!("process {pid}"),
+            },
             _ => HostError::system(call, format!("process {pid}"), errno),
         }
     }

@@ -5,29 +5,26 @@
 /// All quantities are nanoseconds. With T the CPU time that the scheduler would state if it were asked
 /// to sum up now, S what it last wrote down, and P the continuous count, the fit keeps an offset for
 /// which T = P + offset, as nearly as the readings tell.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Fit {
     /// None before the first reading.
     offset: Option<i64>,
-    /// S is behind T by no more than this.
-    max_stale: i64,
 }
 
 impl Fit {
-    pub(crate) fn new(max_stale_ns: u64) -> Self {
-        Fit { offset: None, max_stale: signed(max_stale_ns) }
-    }
-
-    /// T of a thread that may run: P was read between `before` and `after`, two readings of S.
+    /// T of a thread that may run: P was read between `before` and `after`, two readings of S, and S is
+    /// behind T by no more than `max_stale`.
     ///
-    /// T was at least `before` when P was read, and at most `after` + max_stale. The offset is moved into
+    /// T was at least `before` when P was read, and at most `after` + `max_stale`. The offset is moved into
     /// that interval, by the least that it takes; so each reading narrows what the next may be, and a
     /// drift of P in either direction is followed. Nothing known, the lower end is taken: it is what the
     /// scheduler vouches for.
-    pub(crate) fn running(&mut self, before: u64, count: u64, after: u64) -> u64 {
+    pub(crate) fn running(&mut self, before: u64, count: u64, after: u64, max_stale: u64) -> u64 {
         let least = signed(before) - signed(count);
-        let most = signed(after) + self.max_stale - signed(count);
-        let offset = self.offset.map_or(least, |offset| offset.clamp(least, most));
+        let most = signed(after) + signed(max_stale) - signed(count);
+        let offset = self
+            .offset
+            .map_or(least, |offset| offset.clamp(least, most));
         self.offset = Some(offset);
         self.estimate(count).max(after)
     }
@@ -98,7 +95,7 @@ mod tests {
         fn a_reading_is_within_a_tick_of_the_truth_and_of_what_is_written(
             steps in prop::collection::vec(step(), 1..60),
         ) {
-            let (mut kernel, mut fit) = (Kernel::default(), Fit::new(TICK));
+            let (mut kernel, mut fit) = (Kernel::default(), Fit::default());
             for step in steps {
                 match step {
                     Step::Run { ns, stolen } => kernel.run(ns, stolen),
@@ -108,7 +105,7 @@ mod tests {
                     }
                     Step::Read => {
                         let Kernel { truth, written, count } = kernel;
-                        let reading = fit.running(written, count, written);
+                        let reading = fit.running(written, count, written, TICK);
                         prop_assert!((written..=written + TICK).contains(&reading));
                         prop_assert!(reading.abs_diff(truth) <= TICK);
                     }
@@ -120,12 +117,12 @@ mod tests {
         fn without_steal_a_thread_once_seen_resting_is_read_to_the_nanosecond(
             runs in prop::collection::vec(1..50_000_000u64, 1..60),
         ) {
-            let (mut kernel, mut fit) = (Kernel::default(), Fit::new(TICK));
+            let (mut kernel, mut fit) = (Kernel::default(), Fit::default());
             fit.resting(kernel.written, kernel.count);
             for ns in runs {
                 kernel.run(ns, 0);
                 let Kernel { truth, written, count } = kernel;
-                prop_assert_eq!(fit.running(written, count, written), truth);
+                prop_assert_eq!(fit.running(written, count, written, TICK), truth);
                 prop_assert_eq!(fit.estimate(count), truth);
             }
         }
@@ -134,10 +131,11 @@ mod tests {
         fn without_steal_a_thread_never_seen_resting_is_never_read_too_high(
             runs in prop::collection::vec(1..50_000_000u64, 1..60),
         ) {
-            let (mut kernel, mut fit) = (Kernel::default(), Fit::new(TICK));
+            let (mut kernel, mut fit) = (Kernel::default(), Fit::default());
             for ns in runs {
                 kernel.run(ns, 0);
-                prop_assert!(fit.running(kernel.written, kernel.count, kernel.written) <= kernel.truth);
+                let Kernel { truth, written, count } = kernel;
+                prop_assert!(fit.running(written, count, written, TICK) <= truth);
             }
         }
     }

@@ -56,11 +56,10 @@ pub fn fork_process(
     unsafe {
         fork(|| {
             let ready = enter_child(parent).and_then(|()| close_all_but(&kept));
-            let code = match ready {
+            match ready {
                 Ok(()) => catch_unwind(AssertUnwindSafe(child)).unwrap_or(PANICKED),
                 Err(_) => SETUP_FAILED,
-            };
-            libc::_exit(code.into())
+            }
         })
     }
 }
@@ -83,7 +82,11 @@ pub fn spawn_process(
         return Err(error(Errno::INVAL));
     }
     // Sources and the pipe are moved above every number asked for, so that placing one overwrites none.
-    let above = keep.iter().map(|(_, number)| number + 1).max().unwrap_or(FIRST_FREE);
+    let above = keep
+        .iter()
+        .map(|(_, number)| number + 1)
+        .max()
+        .unwrap_or(FIRST_FREE);
     let sources: Vec<(OwnedFd, RawFd)> = keep
         .iter()
         .map(|(fd, number)| Ok((fcntl_dupfd_cloexec(fd, above)?, *number)))
@@ -96,8 +99,11 @@ pub fn spawn_process(
         .chain(args.iter().map(OsString::as_os_str))
         .map(|word| CString::new(word.as_bytes()).map_err(|_| error(Errno::INVAL)))
         .collect::<Result<_, _>>()?;
-    let argv: Vec<*const libc::c_char> =
-        words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();
+    let argv: Vec<*const libc::c_char> = words
+        .iter()
+        .map(|word| word.as_ptr())
+        .chain([std::ptr::null()])
+        .collect();
 
     let parent = getpid();
     // SAFETY: until execv the child makes system calls only, on what was prepared above; it allocates
@@ -109,7 +115,7 @@ pub fn spawn_process(
                 Err(errno) => errno,
             };
             let _ = rustix::io::write(&writer, &errno.raw_os_error().to_ne_bytes());
-            libc::_exit(SETUP_FAILED.into())
+            SETUP_FAILED
         })
     }?;
     drop(writer);
@@ -137,17 +143,27 @@ fn require_one_thread() -> Result<(), HostError> {
     }
 }
 
+/// Fork, run `child` in the copy, and end it there with the value returned.
+///
 /// # Safety
 /// `child` runs in a copy of the process that has the calling thread only: where there are others, it
 /// may do no more than what signal-safety(7) lists.
-unsafe fn fork(child: impl FnOnce() -> !) -> Result<Process, HostError> {
+unsafe fn fork(child: impl FnOnce() -> u8) -> Result<Process, HostError> {
     // SAFETY: passed on to the caller.
     match unsafe { libc::fork() } {
         -1 => {
             let errno = Errno::from_io_error(&std::io::Error::last_os_error());
-            Err(HostError::system("fork", "this process", errno.unwrap_or(Errno::AGAIN)))
+            Err(HostError::system(
+                "fork",
+                "this process",
+                errno.unwrap_or(Errno::AGAIN),
+            ))
         }
-        0 => child(),
+        0 => {
+            let code = child();
+            // SAFETY: ends the process without running what its parent wanted run at its own end.
+            unsafe { libc::_exit(code.into()) }
+        }
         // Our child, not reaped yet: the number is its own. Without a pidfd it is not let live.
         pid => Process::open(pid as u32).inspect_err(|_| {
             // SAFETY: both calls take the number of our own unreaped child, and a null pointer is allowed.
@@ -186,7 +202,9 @@ fn close_all_but(kept: &[RawFd]) -> Result<(), Errno> {
 /// In the child: mark every descriptor from 3 on to be closed by exec, then put those given in place.
 fn place(sources: &[(OwnedFd, RawFd)]) -> Result<(), Errno> {
     close_range(FIRST_FREE, RawFd::MAX, libc::CLOSE_RANGE_CLOEXEC)?;
-    sources.iter().try_for_each(|(source, number)| duplicate_to(source.as_raw_fd(), *number))
+    sources
+        .iter()
+        .try_for_each(|(source, number)| duplicate_to(source.as_raw_fd(), *number))
 }
 
 /// In the child: become the program; returns only where that failed.

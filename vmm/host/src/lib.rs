@@ -26,14 +26,14 @@ pub mod topology;
 mod tsc;
 
 pub use clock::{monotonic_ns, own_cpu_time, tick};
-pub use counter::{Counter, CounterReading};
+pub use counter::{Counter, CounterReading, REFIT_SWITCHES};
 pub use error::{HostError, PinError};
 pub use fork::{SETUP_FAILED, fork_process, spawn_process};
 pub use perf::{ExactCounter, PerfKeepAlive};
 pub use process::{End, Exit, Process, raise_descriptor_limit};
 pub use rustix::io::Errno;
 pub use rustix::process::Signal;
-pub use settlement::{Settlement, settle};
-pub use thread::{TaskDirectory, Thread};
+pub use settlement::{Settled, Settlement, settle};
+pub use thread::{MAX_THREADS, TaskDirectory, Thread};
 pub use topology::resources;
 pub use tsc::{cycles_from, tsc_khz};

@@ -33,7 +33,10 @@ impl ExactCounter {
     /// [`HostError::Ended`] where no such thread lives; EACCES where kernel.perf_event_paranoid is above
     /// 2 or the thread's process is not dumpable, and we are unprivileged; EMFILE.
     pub fn open(tid: Tid) -> Result<Self, HostError> {
-        let pid = i32::try_from(tid.0).ok().filter(|pid| *pid > 0).ok_or(Errno::SRCH);
+        let pid = i32::try_from(tid.0)
+            .ok()
+            .filter(|pid| *pid > 0)
+            .ok_or(Errno::SRCH);
         let event = pid
             .and_then(|pid| open_event(SoftwareEvent::TaskClock, pid))
             .map_err(|errno| HostError::of_thread("perf_event_open", tid, errno))?;
@@ -118,7 +121,11 @@ fn open_event(event: SoftwareEvent, pid: i32) -> Result<OwnedFd, Errno> {
     const NO_GROUP: i32 = -1;
     const PERF_FLAG_FD_CLOEXEC: u64 = 1 << 3;
     const _: () = assert!(size_of::<PerfEventAttr>() == 64);
-    let disabled = if event == SoftwareEvent::Dummy { DISABLED } else { 0 };
+    let disabled = if event == SoftwareEvent::Dummy {
+        DISABLED
+    } else {
+        0
+    };
     let attr = PerfEventAttr {
         kind: PERF_TYPE_SOFTWARE,
         size: size_of::<PerfEventAttr>() as u32,

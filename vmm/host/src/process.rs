@@ -78,9 +78,13 @@ impl Process {
     /// [`HostError::Ended`] where there is none; EMFILE.
     pub fn open(pid: u32) -> Result<Self, HostError> {
         let error = |errno| HostError::of_process("pidfd_open", pid, errno);
-        let number = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH);
-        let pidfd =
-            number.and_then(|number| pidfd_open(number, PidfdFlags::empty())).map_err(error)?;
+        let number = i32::try_from(pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or(Errno::SRCH);
+        let pidfd = number
+            .and_then(|number| pidfd_open(number, PidfdFlags::empty()))
+            .map_err(error)?;
         Ok(Process { pid, pidfd })
     }
 
@@ -157,7 +161,11 @@ impl Process {
         };
         if outcome < 0 {
             let errno = Errno::from_io_error(&std::io::Error::last_os_error());
-            return Err(HostError::of_process("waitid", self.pid, errno.unwrap_or(Errno::IO)));
+            return Err(HostError::of_process(
+                "waitid",
+                self.pid,
+                errno.unwrap_or(Errno::IO),
+            ));
         }
         // SAFETY: all zeroes are a valid value of either, and so is what the kernel wrote over them.
         let (info, usage) = unsafe { (info.assume_init(), usage.assume_init()) };
@@ -192,7 +200,10 @@ impl Process {
         if !self.is_unreaped() {
             return Err(error(Errno::SRCH));
         }
-        let pages = text.split(' ').nth(1).and_then(|field| field.parse::<u64>().ok());
+        let pages = text
+            .split(' ')
+            .nth(1)
+            .and_then(|field| field.parse::<u64>().ok());
         pages
             .map(|pages| pages * PAGE_BYTES)
             .ok_or_else(|| HostError::malformed(path, &text, "a list of page counts"))
@@ -203,7 +214,13 @@ impl Process {
         // SAFETY: no pointer but a null one, which the call allows; signal 0 only looks.
         let outcome = unsafe {
             let no_info = std::ptr::null::<libc::siginfo_t>();
-            libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd(), 0, no_info, 0)
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.pidfd.as_raw_fd(),
+                0,
+                no_info,
+                0,
+            )
         };
         // Another user's process refuses the signal, and so exists.
         outcome == 0 || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
@@ -225,8 +242,14 @@ impl AsFd for Process {
 pub fn raise_descriptor_limit() -> Result<u64, HostError> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
-        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-            .map_err(|errno| HostError::system("setrlimit", "RLIMIT_NOFILE", errno))?;
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: maximum,
+                maximum,
+            },
+        )
+        .map_err(|errno| HostError::system("setrlimit", "RLIMIT_NOFILE", errno))?;
     }
     Ok(maximum.unwrap_or(u64::MAX))
 }

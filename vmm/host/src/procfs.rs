@@ -29,6 +29,7 @@ pub(crate) fn read_at<const N: usize>(dir: impl AsFd, path: &str) -> Result<Stri
 
 /// As [`read_at`], by absolute path, blanks at both ends removed.
 pub(crate) fn read(path: &str) -> Result<String, HostError> {
-    let text = read_at::<4096>(CWD, path).map_err(|errno| HostError::system("open", path, errno))?;
+    let text =
+        read_at::<4096>(CWD, path).map_err(|errno| HostError::system("open", path, errno))?;
     Ok(text.trim().to_owned())
 }

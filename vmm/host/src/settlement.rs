@@ -33,7 +33,10 @@ pub struct Settled {
 /// each gives way in proportion to how far it is from what was billed, to the nanosecond.
 pub fn settle(witness: Nanoseconds, threads: &[Settlement]) -> Settled {
     let room = |thread: &Settlement| u128::from(thread.estimate.0.saturating_sub(thread.billed.0));
-    let billed: u128 = threads.iter().map(|thread| u128::from(thread.billed.0)).sum();
+    let billed: u128 = threads
+        .iter()
+        .map(|thread| u128::from(thread.billed.0))
+        .sum();
     let room_of_all: u128 = threads.iter().map(room).sum();
     let left = u128::from(witness.0).saturating_sub(billed);
     let given = left.min(room_of_all);
@@ -59,21 +62,30 @@ mod tests {
     use proptest::prelude::*;
 
     fn thread(billed: u64, estimate: u64) -> Settlement {
-        Settlement { billed: Nanoseconds(billed), estimate: Nanoseconds(estimate) }
+        Settlement {
+            billed: Nanoseconds(billed),
+            estimate: Nanoseconds(estimate),
+        }
     }
 
     #[test]
     fn what_no_counter_saw_is_residual() {
         let settled = settle(Nanoseconds(100), &[thread(10, 40), thread(20, 50)]);
         assert_eq!(settled.usages, [Nanoseconds(40), Nanoseconds(50)]);
-        assert_eq!((settled.residual, settled.overbilled), (Nanoseconds(10), Nanoseconds(0)));
+        assert_eq!(
+            (settled.residual, settled.overbilled),
+            (Nanoseconds(10), Nanoseconds(0))
+        );
     }
 
     #[test]
     fn estimates_above_the_witness_give_way_in_proportion() {
         let settled = settle(Nanoseconds(60), &[thread(10, 40), thread(20, 80)]);
         assert_eq!(settled.usages, [Nanoseconds(20), Nanoseconds(40)]);
-        assert_eq!((settled.residual, settled.overbilled), (Nanoseconds(0), Nanoseconds(0)));
+        assert_eq!(
+            (settled.residual, settled.overbilled),
+            (Nanoseconds(0), Nanoseconds(0))
+        );
     }
 
     proptest! {

@@ -53,11 +53,18 @@ impl TaskDirectory {
         let mut tids = Vec::new();
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(error)?;
-            let number = entry.file_name().to_str().ok().and_then(|name| name.parse().ok());
+            let number = entry
+                .file_name()
+                .to_str()
+                .ok()
+                .and_then(|name| name.parse().ok());
             if let Some(number) = number {
                 if tids.len() == MAX_THREADS {
                     let object = format!("/proc/{}/task", self.pid);
-                    return Err(HostError::TooMany { object, bound: MAX_THREADS });
+                    return Err(HostError::TooMany {
+                        object,
+                        bound: MAX_THREADS,
+                    });
                 }
                 tids.push(Tid(number));
             }
@@ -71,7 +78,11 @@ impl TaskDirectory {
     /// # Errors
     /// What fstatat(2) returns, but for the errnos that mean no.
     pub fn contains(&self, tid: Tid) -> Result<bool, HostError> {
-        match statat(&self.directory, tid.0.to_string(), AtFlags::SYMLINK_NOFOLLOW) {
+        match statat(
+            &self.directory,
+            tid.0.to_string(),
+            AtFlags::SYMLINK_NOFOLLOW,
+        ) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT | Errno::SRCH) => Ok(false),
             Err(errno) => Err(HostError::of_thread("fstatat", tid, errno)),
@@ -87,7 +98,11 @@ impl TaskDirectory {
         let directory =
             procfs::open_directory(&self.directory, &tid.0.to_string()).map_err(error)?;
         let schedstat = procfs::open(&directory, "schedstat").map_err(error)?;
-        Ok(Thread { tid, directory, schedstat: Arc::new(schedstat) })
+        Ok(Thread {
+            tid,
+            directory,
+            schedstat: Arc::new(schedstat),
+        })
     }
 }
 
@@ -110,7 +125,9 @@ impl Thread {
     pub fn is_alive(&self) -> bool {
         let stat = procfs::read_at::<512>(&self.directory, "stat").unwrap_or_default();
         // The name before it may have any character, parentheses included; the state follows the last.
-        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
         state.is_some_and(|state| !matches!(state, 'Z' | 'X' | 'x'))
     }
 
@@ -129,7 +146,11 @@ impl Thread {
         let tid = self.tid;
         let refused = |errno| match errno {
             Errno::SRCH => PinError::Ended { tid },
-            errno => PinError::Refused { tid, wanted: Box::new(*cpus), errno },
+            errno => PinError::Refused {
+                tid,
+                wanted: Box::new(*cpus),
+                errno,
+            },
         };
         self.must_exist().map_err(refused)?;
         affinity::set_mask(tid, cpus).map_err(refused)?;
@@ -137,7 +158,11 @@ impl Thread {
         self.must_exist().map_err(refused)?;
         if observed != *cpus {
             let (wanted, observed) = (Box::new(*cpus), Box::new(observed));
-            return Err(PinError::Partial { tid, wanted, observed });
+            return Err(PinError::Partial {
+                tid,
+                wanted,
+                observed,
+            });
         }
         Ok(observed)
     }
@@ -148,7 +173,8 @@ impl Thread {
     /// [`HostError::Ended`] where the thread is dead.
     pub fn observed_cpus(&self) -> Result<CpuSet, HostError> {
         let observed = affinity::get(self.tid)?;
-        self.must_exist().map_err(|errno| HostError::of_thread("pread", self.tid, errno))?;
+        self.must_exist()
+            .map_err(|errno| HostError::of_thread("pread", self.tid, errno))?;
         Ok(observed)
     }
 

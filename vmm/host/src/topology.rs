@@ -55,7 +55,10 @@ pub fn resources() -> Result<HostResources, HostError> {
     Ok(HostResources {
         allowed_cpus: affinity::own()?,
         present_cpus: list(&format!("{CPU_FILES}/present"))?,
-        possible_cpus: possible.iter().last().map_or(MAX_CPUS as u32, |last| last + 1),
+        possible_cpus: possible
+            .iter()
+            .last()
+            .map_or(MAX_CPUS as u32, |last| last + 1),
         mems: allowed_mems()?,
     })
 }
@@ -71,7 +74,10 @@ pub fn read() -> Result<Topology, HostError> {
         resources: resources()?,
         online,
         possible: list(&format!("{CPU_FILES}/possible"))?,
-        cpus: online.iter().map(|number| cpu(Path::new(CPU_FILES), number, &nodes)).collect(),
+        cpus: online
+            .iter()
+            .map(|number| cpu(Path::new(CPU_FILES), number, &nodes))
+            .collect(),
     })
 }
 
@@ -83,7 +89,10 @@ fn cpu(files: &Path, number: u32, nodes: &[(u32, CpuSet)]) -> Cpu {
         core: value(&directory.join("topology/core_id")).unwrap_or(0),
         package: value(&directory.join("topology/physical_package_id")).unwrap_or(0),
         siblings: value(&directory.join("topology/thread_siblings_list")).unwrap_or(itself),
-        node: nodes.iter().find(|(_, cpus)| cpus.contains(number)).map(|(node, _)| *node),
+        node: nodes
+            .iter()
+            .find(|(_, cpus)| cpus.contains(number))
+            .map(|(node, _)| *node),
         max_mhz: value::<u32>(&directory.join("cpufreq/cpuinfo_max_freq")).map(|khz| khz / 1000),
     }
 }
@@ -101,7 +110,8 @@ fn value<T: FromStr>(file: &Path) -> Option<T> {
 
 fn list<T: FromStr>(file: &str) -> Result<T, HostError> {
     let text = procfs::read(file)?;
-    text.parse().map_err(|_| HostError::malformed(file, &text, "a list of numbers and ranges"))
+    text.parse()
+        .map_err(|_| HostError::malformed(file, &text, "a list of numbers and ranges"))
 }
 
 /// The memory nodes that our cpuset allows, without the way over /proc/self/status.
@@ -113,10 +123,20 @@ fn allowed_mems() -> Result<NodeSet, HostError> {
     // SAFETY: the mask is writable for the number of bits stated; a null pointer asks for no policy,
     // and with this flag the address has to be null.
     let outcome = unsafe {
-        let (policy, address) = (std::ptr::null::<libc::c_int>(), std::ptr::null::<libc::c_void>());
+        let (policy, address) = (
+            std::ptr::null::<libc::c_int>(),
+            std::ptr::null::<libc::c_void>(),
+        );
         let bits: libc::c_ulong = 16 * 64;
         let mask = mask.as_mut_ptr();
-        libc::syscall(libc::SYS_get_mempolicy, policy, mask, bits, address, MPOL_F_MEMS_ALLOWED)
+        libc::syscall(
+            libc::SYS_get_mempolicy,
+            policy,
+            mask,
+            bits,
+            address,
+            MPOL_F_MEMS_ALLOWED,
+        )
     };
     if outcome < 0 {
         let errno = Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
@@ -144,7 +164,12 @@ mod tests {
         assert!(resources.allowed_cpus.is_subset_of(&topology.online));
         assert!(topology.online.is_subset_of(&resources.present_cpus));
         assert!(resources.present_cpus.is_subset_of(&topology.possible));
-        assert!(topology.possible.iter().all(|cpu| cpu < resources.possible_cpus));
+        assert!(
+            topology
+                .possible
+                .iter()
+                .all(|cpu| cpu < resources.possible_cpus)
+        );
         assert!(!resources.mems.is_empty());
         assert_eq!(topology.cpus.len(), topology.online.len());
         for cpu in &topology.cpus {

@@ -18,7 +18,11 @@ const CALIBRATION: Duration = Duration::from_millis(1);
 /// the rate better (KVM_GET_TSC_KHZ); who has a vCPU at hand asks it.
 pub fn tsc_khz() -> Option<u32> {
     static KHZ: OnceLock<Option<u32>> = OnceLock::new();
-    *KHZ.get_or_init(|| is_invariant().then(|| told_khz().or_else(measured_khz)).flatten())
+    *KHZ.get_or_init(|| {
+        is_invariant()
+            .then(|| told_khz().or_else(measured_khz))
+            .flatten()
+    })
 }
 
 /// CPU time as TSC ticks, rounded down.
@@ -86,22 +90,33 @@ mod tests {
 
     #[test]
     fn cycles_are_exact_over_centuries() {
-        assert_eq!(cycles_from(Nanoseconds(1_000_000), 2_445_432), Cycles(2_445_432));
+        assert_eq!(
+            cycles_from(Nanoseconds(1_000_000), 2_445_432),
+            Cycles(2_445_432)
+        );
         assert_eq!(cycles_from(Nanoseconds(1), 2_445_432), Cycles(2));
         let year = 365 * 24 * 3600 * 1_000_000_000u64;
         assert_eq!(cycles_from(Nanoseconds(year), 3_000_000), Cycles(year * 3));
-        assert_eq!(cycles_from(Nanoseconds(u64::MAX), u32::MAX), Cycles(u64::MAX));
+        assert_eq!(
+            cycles_from(Nanoseconds(u64::MAX), u32::MAX),
+            Cycles(u64::MAX)
+        );
     }
 
     #[test]
     fn the_rate_is_the_same_at_every_call_and_near_what_is_measured_over_longer() {
-        let Some(khz) = tsc_khz() else { return println!("skipped: the TSC is not invariant") };
+        let Some(khz) = tsc_khz() else {
+            return println!("skipped: the TSC is not invariant");
+        };
         assert_eq!(tsc_khz(), Some(khz));
         let (start_ns, start) = paired_reading();
         std::thread::sleep(Duration::from_millis(50));
         let (end_ns, end) = paired_reading();
         let longer = (end - start) as f64 * 1e6 / (end_ns - start_ns) as f64;
         println!("TSC: {khz} kHz, over 50 ms {longer:.0} kHz");
-        assert!((f64::from(khz) / longer - 1.0).abs() < 1e-3, "{khz} against {longer}");
+        assert!(
+            (f64::from(khz) / longer - 1.0).abs() < 1e-3,
+            "{khz} against {longer}"
+        );
     }
 }

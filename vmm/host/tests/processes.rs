@@ -17,21 +17,70 @@ use processes::{bills, forks, reuse};
 type Test = (&'static str, fn());
 
 const TESTS: &[Test] = &[
-    ("a_child_is_waited_for_and_reaped_once", forks::a_child_is_waited_for_and_reaped_once),
-    ("a_killed_child_says_which_signal", forks::a_killed_child_says_which_signal),
-    ("a_child_that_panics_ends_there", forks::a_child_that_panics_ends_there),
-    ("a_child_has_no_descriptor_but_those_kept", forks::a_child_has_no_descriptor_but_those_kept),
-    ("a_process_of_two_threads_may_not_fork", forks::a_process_of_two_threads_may_not_fork),
-    ("a_child_dies_with_its_parent", forks::a_child_dies_with_its_parent),
-    ("a_program_finds_its_descriptors_in_place", forks::a_program_finds_its_descriptors_in_place),
-    ("a_program_that_is_missing_is_an_error", forks::a_program_that_is_missing_is_an_error),
-    ("a_peak_of_memory_is_remembered", forks::a_peak_of_memory_is_remembered),
-    ("a_reused_pid_is_not_followed", reuse::a_reused_pid_is_not_followed),
-    ("burning_threads_are_billed_as_the_witness_has_it", bills::burning),
-    ("resting_threads_are_billed_to_the_nanosecond", bills::resting),
-    ("migrating_threads_are_billed_as_the_witness_has_it", bills::migrating),
-    ("threads_sharing_a_cpu_are_billed_as_the_witness_has_it", bills::crowded),
-    ("a_count_of_a_thread_that_died_is_not_taken", bills::a_count_of_a_dead_thread_is_not_taken),
+    (
+        "a_child_is_waited_for_and_reaped_once",
+        forks::a_child_is_waited_for_and_reaped_once,
+    ),
+    (
+        "a_killed_child_says_which_signal",
+        forks::a_killed_child_says_which_signal,
+    ),
+    (
+        "a_child_that_panics_ends_there",
+        forks::a_child_that_panics_ends_there,
+    ),
+    (
+        "a_child_has_no_descriptor_but_those_kept",
+        forks::a_child_has_no_descriptor_but_those_kept,
+    ),
+    (
+        "a_process_of_two_threads_may_not_fork",
+        forks::a_process_of_two_threads_may_not_fork,
+    ),
+    (
+        "a_child_dies_with_its_parent",
+        forks::a_child_dies_with_its_parent,
+    ),
+    (
+        "a_program_finds_its_descriptors_in_place",
+        forks::a_program_finds_its_descriptors_in_place,
+    ),
+    (
+        "a_program_that_is_missing_is_an_error",
+        forks::a_program_that_is_missing_is_an_error,
+    ),
+    (
+        "a_peak_of_memory_is_remembered",
+        forks::a_peak_of_memory_is_remembered,
+    ),
+    (
+        "a_reused_pid_is_not_followed",
+        reuse::a_reused_pid_is_not_followed,
+    ),
+    (
+        "burning_threads_are_billed_as_the_witness_has_it",
+        bills::burning,
+    ),
+    (
+        "napping_threads_are_billed_as_the_witness_has_it",
+        bills::napping,
+    ),
+    (
+        "a_sampler_keeps_the_cost_of_switches_from_adding_up",
+        bills::sampled,
+    ),
+    (
+        "migrating_threads_are_billed_as_the_witness_has_it",
+        bills::migrating,
+    ),
+    (
+        "threads_sharing_a_cpu_are_billed_as_the_witness_has_it",
+        bills::crowded,
+    ),
+    (
+        "a_count_of_a_thread_that_died_is_not_taken",
+        bills::a_count_of_a_dead_thread_is_not_taken,
+    ),
     ("a_bill_survives_the_kill_of_its_thread", bills::killed),
     ("costs", bills::costs),
 ];
@@ -48,12 +97,20 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(*word));
+    let is_wanted =
+        |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(*word));
     let (mut passed, mut failed) = (0, 0);
     for (name, test) in TESTS.iter().filter(|(name, _)| is_wanted(name)) {
         let outcome = catch_unwind(test);
-        println!("test {name} ... {}", if outcome.is_ok() { "ok" } else { "FAILED" });
-        *(if outcome.is_ok() { &mut passed } else { &mut failed }) += 1;
+        println!(
+            "test {name} ... {}",
+            if outcome.is_ok() { "ok" } else { "FAILED" }
+        );
+        *(if outcome.is_ok() {
+            &mut passed
+        } else {
+            &mut failed
+        }) += 1;
     }
     println!("test result: {} passed, {} failed", passed, failed);
     ExitCode::from(u8::from(failed > 0))

@@ -40,7 +40,11 @@ mod tests {
 
     #[test]
     fn each_vcpu_reads_its_own_apic_id_and_a_hypervisor() {
-        let leaf = |function| kvm_cpuid_entry2 { function, ebx: 0xaa00_1234, ..Default::default() };
+        let leaf = |function| kvm_cpuid_entry2 {
+            function,
+            ebx: 0xaa00_1234,
+            ..Default::default()
+        };
         let supported = CpuId::from_entries(&[leaf(0), leaf(1), leaf(0xb)]).unwrap();
         let cpuid = of_vcpu(&supported, 5);
         let entries = cpuid.as_slice();

@@ -92,13 +92,23 @@ mod tests {
 
     #[test]
     fn entry_state_is_long_mode_with_interrupts_off() {
-        let entry = Entry { instruction: 0x10_0000, page_table_root: 0x3000, argument: 7 };
-        let mut sregs = kvm_sregs { apic_base: 0xfee0_0900, ..kvm_sregs::default() };
+        let entry = Entry {
+            instruction: 0x10_0000,
+            page_table_root: 0x3000,
+            argument: 7,
+        };
+        let mut sregs = kvm_sregs {
+            apic_base: 0xfee0_0900,
+            ..kvm_sregs::default()
+        };
         entry.apply(&mut sregs);
         assert_eq!((sregs.cs.l, sregs.cs.db, sregs.cs.dpl), (1, 0, 0));
         assert_eq!(sregs.efer & 0x500, 0x500);
         assert_eq!((sregs.cr3, sregs.apic_base), (0x3000, 0xfee0_0900));
         let regs = entry.regs();
-        assert_eq!((regs.rip, regs.rdi, regs.rsp, regs.rflags), (0x10_0000, 7, 0, 2));
+        assert_eq!(
+            (regs.rip, regs.rdi, regs.rsp, regs.rflags),
+            (0x10_0000, 7, 0, 2)
+        );
     }
 }

@@ -61,6 +61,9 @@ pub enum HvError {
 impl HvError {
     /// An adapter for `map_err`: names the request that failed.
     pub(crate) fn kvm(call: &'static str) -> impl FnOnce(errno::Error) -> Self {
-        move |error| Self::Kvm { call, error: io::Error::from_raw_os_error(error.errno()) }
+        move |error| Self::Kvm {
+            call,
+            error: io::Error::from_raw_os_error(error.errno()),
+        }
     }
 }

@@ -91,7 +91,9 @@ pub(crate) unsafe fn decode<'a>(run: *mut kvm_run, run_bytes: usize) -> VmExit<'
             KVM_EXIT_SYSTEM_EVENT => {
                 VmExit::SystemEvent(system_event((*run).__bindgen_anon_1.system_event.type_))
             }
-            _ => VmExit::Fault { what: describe(&*run) },
+            _ => VmExit::Fault {
+                what: describe(&*run),
+            },
         }
     }
 }
@@ -104,11 +106,15 @@ unsafe fn decode_io<'a>(run: *mut kvm_run, run_bytes: usize) -> VmExit<'a> {
     let io = unsafe { (*run).__bindgen_anon_1.io };
     let port = io.port;
     let length = io.count as usize * usize::from(io.size);
-    let inside = usize::try_from(io.data_offset)
-        .ok()
-        .filter(|offset| offset.checked_add(length).is_some_and(|end| end <= run_bytes));
+    let inside = usize::try_from(io.data_offset).ok().filter(|offset| {
+        offset
+            .checked_add(length)
+            .is_some_and(|end| end <= run_bytes)
+    });
     let Some(offset) = inside else {
-        return VmExit::Fault { what: format!("port {port:#x}: data outside of kvm_run") };
+        return VmExit::Fault {
+            what: format!("port {port:#x}: data outside of kvm_run"),
+        };
     };
     // SAFETY: `offset..offset + length` was just found to be inside the mapping; bytes have no
     // alignment and no invalid value; the caller vouches that nothing else uses it during `'a`.
@@ -157,7 +163,10 @@ fn describe(run: &kvm_run) -> String {
             // SAFETY: the reason says that the kernel filled `internal`, and that with suberror
             // "emulation" the same bytes also read as `emulation_failure`; all are integers.
             let (suberror, emulation) = unsafe {
-                (run.__bindgen_anon_1.internal.suberror, run.__bindgen_anon_1.emulation_failure)
+                (
+                    run.__bindgen_anon_1.internal.suberror,
+                    run.__bindgen_anon_1.emulation_failure,
+                )
             };
             if suberror != KVM_INTERNAL_ERROR_EMULATION {
                 return format!("KVM internal error {suberror}");
@@ -168,7 +177,10 @@ fn describe(run: &kvm_run) -> String {
             if emulation.ndata < 1 || length == 0 {
                 return "KVM cannot emulate an instruction".into();
             }
-            format!("KVM cannot emulate the instruction {:02x?}", &code.insn_bytes[..length])
+            format!(
+                "KVM cannot emulate the instruction {:02x?}",
+                &code.insn_bytes[..length]
+            )
         }
         other => format!("KVM exit reason {other}, which this program does not handle"),
     }

@@ -169,7 +169,8 @@ mod tests {
         // SAFETY: the bytes are leaked, so they are valid for ever.
         let (registration, _) = unsafe { Registration::new(first) }.unwrap();
         // SAFETY: as above.
-        assert!(matches!(unsafe { Registration::new(second) }, Err(HvError::ThreadTaken)));
+        let refused = unsafe { Registration::new(second) };
+        assert!(matches!(refused, Err(HvError::ThreadTaken)));
         assert!(registration.release());
     }
 

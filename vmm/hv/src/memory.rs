@@ -27,8 +27,10 @@ const PAGE_BYTES: u64 = 4096;
 /// [`HvError::MapMemory`] if the host refuses the mapping.
 pub fn guest_memory(bytes: u64) -> Result<GuestMemory, HvError> {
     let ranges = ranges(bytes)?;
-    GuestMemory::from_ranges(&ranges)
-        .map_err(|error| HvError::MapMemory { bytes, reason: error.to_string() })
+    GuestMemory::from_ranges(&ranges).map_err(|error| HvError::MapMemory {
+        bytes,
+        reason: error.to_string(),
+    })
 }
 
 fn ranges(bytes: u64) -> Result<Vec<(GuestAddress, usize)>, HvError> {
@@ -62,7 +64,10 @@ mod tests {
         assert_eq!(ranges(3 * gib).unwrap().len(), 1);
         assert_eq!(
             ranges(5 * gib).unwrap(),
-            [(GuestAddress(0), 3 * gib as usize), (GuestAddress(HOLE_END), 2 * gib as usize)]
+            [
+                (GuestAddress(0), 3 * gib as usize),
+                (GuestAddress(HOLE_END), 2 * gib as usize)
+            ]
         );
     }
 
@@ -70,6 +75,6 @@ mod tests {
     fn a_size_no_host_has_is_an_error_not_a_panic() {
         let error = guest_memory(1 << 60).unwrap_err();
         assert!(matches!(error, HvError::MapMemory { .. }), "{error}");
-        assert!(guest_memory(u64::MAX & !4095).is_err());
+        assert!(guest_memory(!4095).is_err());
     }
 }

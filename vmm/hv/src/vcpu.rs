@@ -29,7 +29,7 @@ impl Vcpu {
         run_bytes: usize,
         memory: GuestMemory,
         index: u16,
-        supported: &CpuId,
+        supported: Option<&CpuId>,
         entry: &Entry,
     ) -> Result<Self, HvError> {
         let fd = ManuallyDrop::new(fd);
@@ -40,18 +40,28 @@ impl Vcpu {
             run_bytes,
             _memory: memory,
         };
-        vcpu.fd
-            .set_cpuid2(&cpuid::of_vcpu(supported, index))
-            .map_err(HvError::kvm("KVM_SET_CPUID2"))?;
+        if let Some(supported) = supported {
+            vcpu.fd
+                .set_cpuid2(&cpuid::of_vcpu(supported, index))
+                .map_err(HvError::kvm("KVM_SET_CPUID2"))?;
+        }
         if index != 0 {
             // The first vCPU is born runnable, the others wait for INIT and SIPI until told not to.
-            let runnable = kvm_mp_state { mp_state: KVM_MP_STATE_RUNNABLE };
-            vcpu.fd.set_mp_state(runnable).map_err(HvError::kvm("KVM_SET_MP_STATE"))?;
+            let runnable = kvm_mp_state {
+                mp_state: KVM_MP_STATE_RUNNABLE,
+            };
+            vcpu.fd
+                .set_mp_state(runnable)
+                .map_err(HvError::kvm("KVM_SET_MP_STATE"))?;
         }
         let mut sregs = vcpu.fd.get_sregs().map_err(HvError::kvm("KVM_GET_SREGS"))?;
         entry.apply(&mut sregs);
-        vcpu.fd.set_sregs(&sregs).map_err(HvError::kvm("KVM_SET_SREGS"))?;
-        vcpu.fd.set_regs(&entry.regs()).map_err(HvError::kvm("KVM_SET_REGS"))?;
+        vcpu.fd
+            .set_sregs(&sregs)
+            .map_err(HvError::kvm("KVM_SET_SREGS"))?;
+        vcpu.fd
+            .set_regs(&entry.regs())
+            .map_err(HvError::kvm("KVM_SET_REGS"))?;
         Ok(vcpu)
     }
 
@@ -68,7 +78,9 @@ impl Vcpu {
             Err(error) if error.errno() == libc::EINTR => return Ok(VmExit::Kicked),
             Err(error) if matches!(error.errno(), libc::EFAULT | libc::EHWPOISON) => {
                 let what = format!("KVM_RUN: {}", io::Error::from_raw_os_error(error.errno()));
-                return Ok(VmExit::Fault { what: self.with_registers(&what) });
+                return Ok(VmExit::Fault {
+                    what: self.with_registers(&what),
+                });
             }
             Err(error) => return Err(HvError::kvm("KVM_RUN")(error)),
         }
@@ -77,7 +89,9 @@ impl Vcpu {
         // and `&mut self` is held for as long as the result lives.
         let exit = unsafe { exit::decode(run, self.run_bytes) };
         Ok(match exit {
-            VmExit::Fault { what } => VmExit::Fault { what: self.with_registers(&what) },
+            VmExit::Fault { what } => VmExit::Fault {
+                what: self.with_registers(&what),
+            },
             exit => exit,
         })
     }
@@ -148,6 +162,14 @@ impl Drop for Vcpu {
         // mapping on that thread right now. Leaking the mapping is the only answer that is sound.
     }
 }
+
+const _: () = {
+    const fn is_send<T: Send>() {}
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send::<Vcpu>();
+    is_send_and_sync::<Kicker>();
+    is_send_and_sync::<crate::Vm>();
+};
 
 fn registers(r: &kvm_regs) -> String {
     format!(

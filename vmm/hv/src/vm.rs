@@ -1,6 +1,6 @@
 //! One VM: its memory, its interrupt controller, its event descriptors.
 
-use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_userspace_memory_region};
+use kvm_bindings::{CpuId, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, NoDatamatch, VmFd};
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryRegion};
 use vmm_sys_util::eventfd::EventFd;
@@ -20,19 +20,28 @@ const TSS_ADDRESS: usize = 0xfffb_d000;
 pub struct Vm {
     fd: VmFd,
     memory: GuestMemory,
-    cpuid: CpuId,
+    /// What CPUID says to its vCPUs, but for their numbers; nothing if absent.
+    cpuid: Option<CpuId>,
 }
 
 impl Vm {
     /// Memory regions come before the interrupt controller: each memory slot added after it waits
     /// for a grace period of the kernel's, 6 to 9 ms; before it, one costs 0.05 ms. No PIT either:
     /// its kernel thread belongs to no process and so could be billed to nobody.
-    pub(crate) fn new(kvm: &Kvm, memory: GuestMemory) -> Result<Self, HvError> {
+    pub(crate) fn new(
+        kvm: &Kvm,
+        memory: GuestMemory,
+        cpuid: Option<CpuId>,
+    ) -> Result<Self, HvError> {
         let fd = kvm.create_vm().map_err(HvError::kvm("KVM_CREATE_VM"))?;
-        let vm = Self { cpuid: supported_cpuid(kvm)?, fd, memory };
+        let vm = Self { fd, memory, cpuid };
         vm.map_memory()?;
-        vm.fd.set_tss_address(TSS_ADDRESS).map_err(HvError::kvm("KVM_SET_TSS_ADDR"))?;
-        vm.fd.create_irq_chip().map_err(HvError::kvm("KVM_CREATE_IRQCHIP"))?;
+        vm.fd
+            .set_tss_address(TSS_ADDRESS)
+            .map_err(HvError::kvm("KVM_SET_TSS_ADDR"))?;
+        vm.fd
+            .create_irq_chip()
+            .map_err(HvError::kvm("KVM_CREATE_IRQCHIP"))?;
         Ok(vm)
     }
 
@@ -48,10 +57,19 @@ impl Vm {
     ///
     /// [`HvError::Kvm`] names the request the kernel refused, such as a second vCPU of one number.
     pub fn create_vcpu(&self, index: u16, entry: &Entry) -> Result<Vcpu, HvError> {
-        let fd =
-            self.fd.create_vcpu(u64::from(index)).map_err(HvError::kvm("KVM_CREATE_VCPU"))?;
+        let fd = self
+            .fd
+            .create_vcpu(u64::from(index))
+            .map_err(HvError::kvm("KVM_CREATE_VCPU"))?;
         let run_bytes = self.fd.run_size();
-        Vcpu::new(fd, run_bytes, self.memory.clone(), index, &self.cpuid, entry)
+        Vcpu::new(
+            fd,
+            run_bytes,
+            self.memory.clone(),
+            index,
+            self.cpuid.as_ref(),
+            entry,
+        )
     }
 
     /// Has a write to `event` raise the interrupt line `gsi`, from any thread, without an exit.
@@ -60,7 +78,9 @@ impl Vm {
     ///
     /// [`HvError::Kvm`] if the line does not exist or `event` is bound already.
     pub fn irqfd(&self, event: &EventFd, gsi: u32) -> Result<(), HvError> {
-        self.fd.register_irqfd(event, gsi).map_err(HvError::kvm("KVM_IRQFD"))
+        self.fd
+            .register_irqfd(event, gsi)
+            .map_err(HvError::kvm("KVM_IRQFD"))
     }
 
     /// Has a guest's write to `address` ring `event` instead of leaving the guest. With `datamatch`
@@ -110,9 +130,4 @@ impl Vm {
         }
         Ok(())
     }
-}
-
-fn supported_cpuid(kvm: &Kvm) -> Result<CpuId, HvError> {
-    kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
-        .map_err(HvError::kvm("KVM_GET_SUPPORTED_CPUID"))
 }

@@ -65,7 +65,12 @@ fn answer(keeper: &Address<Request>, line: &str) -> Result<String, String> {
         }
         ["group", "get", group, file] => {
             let (by, group, file) = (Credentials::ROOT, parse_group(group)?, file.to_owned());
-            let read = keeper.call(|reply| Request::Read { by, group, file, reply });
+            let read = keeper.call(|reply| Request::Read {
+                by,
+                group,
+                file,
+                reply,
+            });
             let text = read.map_err(gone)?.map_err(|refusal| refusal.to_string())?;
             return Ok(format!("ok {line}: {}", text.trim_end().replace('\n', " ")));
         }
@@ -73,17 +78,34 @@ fn answer(keeper: &Address<Request>, line: &str) -> Result<String, String> {
         ["vm", "stop", "--force", name] => return stop(keeper, line, name, true),
         _ => {}
     }
-    let commands =
-        line.split(" ; ").map(|one| command(keeper, one.trim())).collect::<Result<Vec<_>, _>>()?;
+    let commands = line
+        .split(" ; ")
+        .map(|one| command(keeper, one.trim()))
+        .collect::<Result<Vec<_>, _>>()?;
     let by = Credentials::ROOT;
-    let done = keeper.call(|reply| Request::Change { by, commands, reply }).map_err(gone)?;
+    let done = keeper
+        .call(|reply| Request::Change {
+            by,
+            commands,
+            reply,
+        })
+        .map_err(gone)?;
     let done = done.map_err(|error| error.to_string())?;
-    Ok(format!("ok {line}: {} effects in {} ns", done.effects, done.took_ns))
+    Ok(format!(
+        "ok {line}: {} effects in {} ns",
+        done.effects, done.took_ns
+    ))
 }
 
 fn stop(keeper: &Address<Request>, line: &str, name: &str, force: bool) -> Result<String, String> {
-    let machine = name.parse().map_err(|refusal: container_core::Refusal| refusal.to_string())?;
-    match keeper.call(|reply| Request::Stop { machine, force, reply }) {
+    let machine = name
+        .parse()
+        .map_err(|refusal: container_core::Refusal| refusal.to_string())?;
+    match keeper.call(|reply| Request::Stop {
+        machine,
+        force,
+        reply,
+    }) {
         Ok(true) => Ok(format!("ok {line}")),
         Ok(false) => Err(format!("no machine {name} runs")),
         Err(closed) => Err(closed.to_string()),
@@ -93,17 +115,26 @@ fn stop(keeper: &Address<Request>, line: &str, name: &str, force: bool) -> Resul
 fn command(keeper: &Address<Request>, text: &str) -> Result<Command, String> {
     let task = |name: &str| {
         let found = keeper.call(|reply| Request::Find(name.to_owned(), reply));
-        found.ok().flatten().ok_or_else(|| format!("no task {name} (ESRCH)"))
+        found
+            .ok()
+            .flatten()
+            .ok_or_else(|| format!("no task {name} (ESRCH)"))
     };
     match text.split_whitespace().collect::<Vec<_>>()[..] {
-        ["group", "mkdir", group] => Ok(Command::Mkdir { group: parse_group(group)? }),
-        ["group", "rmdir", group] => Ok(Command::Rmdir { group: parse_group(group)? }),
-        ["group", "attach", group, name] => {
-            Ok(Command::Attach { group: parse_group(group)?, task: task(name)? })
-        }
-        ["group", "clone", name, subsystem] => {
-            Ok(Command::Clone { task: task(name)?, subsystem: subsystem.to_owned() })
-        }
+        ["group", "mkdir", group] => Ok(Command::Mkdir {
+            group: parse_group(group)?,
+        }),
+        ["group", "rmdir", group] => Ok(Command::Rmdir {
+            group: parse_group(group)?,
+        }),
+        ["group", "attach", group, name] => Ok(Command::Attach {
+            group: parse_group(group)?,
+            task: task(name)?,
+        }),
+        ["group", "clone", name, subsystem] => Ok(Command::Clone {
+            task: task(name)?,
+            subsystem: subsystem.to_owned(),
+        }),
         ["group", "set", group, file, ref value @ ..] => Ok(Command::Write {
             group: parse_group(group)?,
             file: file.to_owned(),
@@ -114,5 +145,6 @@ fn command(keeper: &Address<Request>, text: &str) -> Result<Command, String> {
 }
 
 fn parse_group(text: &str) -> Result<GroupPath, String> {
-    text.parse().map_err(|refusal: container_core::Refusal| refusal.to_string())
+    text.parse()
+        .map_err(|refusal: container_core::Refusal| refusal.to_string())
 }

@@ -47,7 +47,13 @@ fn finish(out: &mut String, machine: &str, line: &mut Vec<u8>) {
     out.push_str(machine);
     out.push_str(" | ");
     let text = String::from_utf8_lossy(line);
-    out.extend(text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }));
+    out.extend(text.chars().map(|c| {
+        if c.is_control() && c != '\t' {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    }));
     out.push('\n');
     line.clear();
 }
@@ -61,7 +67,10 @@ mod tests {
         let mut consoles = Consoles::default();
         assert_eq!(consoles.take("a", b"one"), None);
         assert_eq!(consoles.take("b", b"two\n"), Some("b | two\n".into()));
-        assert_eq!(consoles.take("a", b" more\nnext"), Some("a | one more\n".into()));
+        assert_eq!(
+            consoles.take("a", b" more\nnext"),
+            Some("a | one more\n".into())
+        );
         assert_eq!(consoles.rest(), Some("a | next\n".into()));
         assert_eq!(consoles.rest(), None);
     }

@@ -39,7 +39,10 @@ impl HostLock {
     /// [`LockError`].
     pub fn shared() -> Result<Self, LockError> {
         let path = path();
-        let refused = |source| LockError::File { path: path.clone(), source };
+        let refused = |source| LockError::File {
+            path: path.clone(),
+            source,
+        };
         let file = File::options()
             .create(true)
             .truncate(false)

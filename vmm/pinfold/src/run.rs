@@ -16,7 +16,9 @@ use anyhow::Context;
 use container_core::Framework;
 use management::Report;
 use supervisor::keeper::Request;
-use supervisor::{Body, Config, Inherited, Launch, Notice, Placement, Program, StateDirectory, Supervisor};
+use supervisor::{
+    Body, Config, Inherited, Launch, Notice, Placement, Program, StateDirectory, Supervisor,
+};
 
 use crate::batch;
 use crate::cli::RunArgs;
@@ -46,7 +48,7 @@ pub enum Message {
 /// # Errors
 /// A refusal of the spec, or a failure of the host.
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    let resources = host::topology::resources();
+    let resources = host::topology::resources()?;
     let spec = spec::load(&args.spec, &resources)?;
     let mut framework = Framework::new(resources);
     let history = spec.check(&mut framework)?;
@@ -64,7 +66,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     })?;
     let none = launches.is_empty();
     for launch in launches {
-        supervisor.keeper().send(Request::Launch(Box::new(launch)))?;
+        supervisor
+            .keeper()
+            .send(Request::Launch(Box::new(launch)))?;
     }
     if args.commands {
         batch::start(supervisor.keeper().clone(), inbox)?;
@@ -85,12 +89,18 @@ fn launch_all(
         Some(path) => Body::Exec(path),
         None => Body::Fork(&machine_process),
     };
-    let program = Program { kvm: kvm.as_fd(), body };
+    let program = Program {
+        kvm: kvm.as_fd(),
+        body,
+    };
     machines
         .iter()
         .map(|machine| {
             let kinds = machine.kinds();
-            let by_kind = kinds.into_iter().map(|kind| (kind, machine.groups_of(kind))).collect();
+            let by_kind = kinds
+                .into_iter()
+                .map(|kind| (kind, machine.groups_of(kind)))
+                .collect();
             let (config, name) = (machine.config.clone(), machine.name.clone());
             supervisor::launch(&directory, config, name, Placement { by_kind }, &program)
                 .context("no machine was let run")
@@ -145,13 +155,23 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn new(args: &'a RunArgs, mailbox: &'a Mailbox<Message>, keeper: &'a Address<Request>) -> Self {
         let (screen, consoles) = (Screen::new(), Consoles::default());
-        Watch { args, mailbox, keeper, screen, consoles }
+        Watch {
+            args,
+            mailbox,
+            keeper,
+            screen,
+            consoles,
+        }
     }
 
     /// Show what happens until no machine is left; past the time limit, kill what is.
     fn until_all_ended(mut self, none: bool) -> anyhow::Result<Watched> {
         let mut deadline = self.args.timeout.map(|timeout| Instant::now() + timeout);
-        let interval = if self.screen.is_live() { REDRAW } else { REPRINT };
+        let interval = if self.screen.is_live() {
+            REDRAW
+        } else {
+            REPRINT
+        };
         let mut next_picture = Instant::now() + interval;
         let mut timed_out = false;
         while !none {
@@ -165,7 +185,11 @@ impl<'a> Watch<'a> {
             if now >= next_picture {
                 next_picture = now + interval;
                 let picture = tree::tree(&self.keeper.call(Request::Report)?, self.screen.style());
-                if self.screen.is_live() { self.screen.draw(&picture) } else { self.screen.print(&picture) }
+                if self.screen.is_live() {
+                    self.screen.draw(&picture)
+                } else {
+                    self.screen.print(&picture)
+                }
             }
             if deadline.is_some_and(|deadline| now >= deadline) {
                 (deadline, timed_out) = (None, true);
@@ -199,8 +223,14 @@ impl<'a> Watch<'a> {
     fn kill_all(&self) -> anyhow::Result<()> {
         let report = self.keeper.call(Request::Report)?;
         for machine in report.machines {
-            let Ok(machine) = machine.name.parse() else { continue };
-            self.keeper.call(|reply| Request::Stop { machine, force: true, reply })?;
+            let Ok(machine) = machine.name.parse() else {
+                continue;
+            };
+            self.keeper.call(|reply| Request::Stop {
+                machine,
+                force: true,
+                reply,
+            })?;
         }
         Ok(())
     }
@@ -208,7 +238,10 @@ impl<'a> Watch<'a> {
 
 /// The kinds of event that are worth a line of their own; the report has them all.
 fn tells(kind: &str) -> bool {
-    !matches!(kind, "mounted" | "group_created" | "file_written" | "task_born" | "task_moved")
+    !matches!(
+        kind,
+        "mounted" | "group_created" | "file_written" | "task_born" | "task_moved"
+    )
 }
 
 /// The final bill, the report, and the exit code: 0 if every machine ended with `exit 0`.
@@ -220,12 +253,18 @@ fn conclude(args: &RunArgs, report: &Report, watched: Watched) -> anyhow::Result
         std::fs::write(path, json)
             .with_context(|| format!("the report cannot be written to {}", path.display()))?;
     }
-    let ends: BTreeMap<_, _> =
-        report.machines.iter().map(|machine| (&machine.name, machine.end.as_deref())).collect();
+    let ends: BTreeMap<_, _> = report
+        .machines
+        .iter()
+        .map(|machine| (&machine.name, machine.end.as_deref()))
+        .collect();
     let good = !watched.timed_out && ends.values().all(|end| *end == Some("exit 0"));
     if watched.timed_out {
         eprintln!("pinfold: the time limit has passed, machines that still ran were killed");
     }
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
-

@@ -101,7 +101,9 @@ impl Screen {
         // A terminal that does not know its size (a serial line) is taken for the classic one.
         let known = |n: u16, classic| if n == 0 { classic } else { usize::from(n) };
         let size = tcgetwinsize(io::stdout()).ok();
-        Some(size.map_or((80, 24), |size| (known(size.ws_col, 80), known(size.ws_row, 24))))
+        Some(size.map_or((80, 24), |size| {
+            (known(size.ws_col, 80), known(size.ws_row, 24))
+        }))
     }
 }
 
@@ -113,7 +115,9 @@ fn put(text: &str) {
 
 /// As setlocale(3) has it: the first of the three that is set and not empty counts.
 fn locale_is_utf8() -> bool {
-    let mut set = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os);
+    let mut set = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .filter_map(std::env::var_os);
     set.find(|value| !value.is_empty()).is_some_and(|value| {
         let value = value.to_string_lossy().to_ascii_lowercase();
         value.contains("utf-8") || value.contains("utf8")

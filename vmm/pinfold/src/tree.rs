@@ -39,7 +39,11 @@ pub fn tree(report: &Report, style: Style) -> String {
         out.push('\n');
     }
     for drift in &report.drift {
-        let repaired = if drift.repaired { "repaired" } else { "not repaired" };
+        let repaired = if drift.repaired {
+            "repaired"
+        } else {
+            "not repaired"
+        };
         let row = format!(
             "drift: {} was found on CPUs {} instead of {}, {repaired}",
             drift.task, drift.observed_cpus, drift.requested_cpus
@@ -77,20 +81,23 @@ fn machine(machine: &Machine) -> Vec<String> {
 /// One row a group: its place in the tree, CPUs, CPU time, cycles, tasks.
 fn rows(report: &Report, groups: &[Group], style: Style) -> Vec<Vec<String>> {
     let mut last_above = Vec::new();
-    let rows = groups.iter().zip(last_siblings(groups)).map(|(group, last)| {
-        last_above.truncate(group.depth.saturating_sub(1));
-        let label = label(group, &last_above, last, style);
-        if group.depth > 0 {
-            last_above.push(last);
-        }
-        vec![
-            label,
-            cpus(group, style),
-            group.usage_ns.map(time).unwrap_or_default(),
-            group.cycles.map(cycles).unwrap_or_default(),
-            occupants(report, group),
-        ]
-    });
+    let rows = groups
+        .iter()
+        .zip(last_siblings(groups))
+        .map(|(group, last)| {
+            last_above.truncate(group.depth.saturating_sub(1));
+            let label = label(group, &last_above, last, style);
+            if group.depth > 0 {
+                last_above.push(last);
+            }
+            vec![
+                label,
+                cpus(group, style),
+                group.usage_ns.map(time).unwrap_or_default(),
+                group.cycles.map(cycles).unwrap_or_default(),
+                occupants(report, group),
+            ]
+        });
     rows.collect()
 }
 
@@ -155,7 +162,9 @@ fn occupants(report: &Report, group: &Group) -> String {
 fn tasks(names: &[String]) -> String {
     let split = |name: &'_ String| -> (String, String, Option<u32>) {
         let (machine, task) = name.split_once('/').unwrap_or(("", name));
-        let number = task.strip_prefix("vcpu").and_then(|number| number.parse().ok());
+        let number = task
+            .strip_prefix("vcpu")
+            .and_then(|number| number.parse().ok());
         (machine.to_owned(), task.to_owned(), number)
     };
     let mut tasks: Vec<_> = names.iter().map(split).collect();
@@ -177,7 +186,9 @@ fn tasks(names: &[String]) -> String {
             Some(first) => tasks[at..]
                 .iter()
                 .zip(*first..)
-                .take_while(|((of, _, number), expected)| of == machine && *number == Some(*expected))
+                .take_while(|((of, _, number), expected)| {
+                    of == machine && *number == Some(*expected)
+                })
                 .count(),
             None => 1,
         };
@@ -212,8 +223,16 @@ fn columns(rows: Vec<Vec<String>>) -> Vec<String> {
 /// A line, cut to the width, without what could steer a terminal: a group's name may hold any byte.
 fn line(out: &mut String, row: &str, style: Style) {
     let fits = row.chars().count() <= style.width;
-    let kept = if fits { style.width } else { style.width.saturating_sub(1) };
-    out.extend(row.chars().take(kept).map(|c| if c.is_control() { '?' } else { c }));
+    let kept = if fits {
+        style.width
+    } else {
+        style.width.saturating_sub(1)
+    };
+    out.extend(
+        row.chars()
+            .take(kept)
+            .map(|c| if c.is_control() { '?' } else { c }),
+    );
     if !fits {
         out.push(if style.utf8 { '…' } else { '~' });
     }
@@ -274,13 +293,21 @@ mod tests {
                 pinned("placement:/", 0, ["0-1", "0-1"], &[]),
                 pinned("placement:/gold", 1, ["0", "0"], &[]),
                 pinned("placement:/gold/hot", 2, ["0", "0"], &["web/vcpu1"]),
-                pinned("placement:/gold/web", 2, ["0", "0"], &["web/vcpu0", "web/io", "web/control"]),
+                pinned(
+                    "placement:/gold/web",
+                    2,
+                    ["0", "0"],
+                    &["web/vcpu0", "web/io", "web/control"],
+                ),
                 pinned("placement:/silver", 1, ["0-3", "0-1"], &[]),
                 pinned("placement:/tin", 1, ["", "0-1"], &["db/io"]),
                 billed("billing:/", 0, 1_204_000_000),
                 billed("billing:/tenant-a", 1, 1_204_000_000),
             ],
-            events: vec![released("1.7", "placement:/silver"), released("1.9", "placement:/silver")],
+            events: vec![
+                released("1.7", "placement:/silver"),
+                released("1.9", "placement:/silver"),
+            ],
             drift: vec![Drift {
                 task: "web/vcpu0".into(),
                 requested_cpus: "0".into(),
@@ -309,7 +336,10 @@ billing:/    1.204 s  3.612 Gcycles
 
 drift: web/vcpu0 was found on CPUs 0-1 instead of 0, repaired
 ";
-        let style = Style { width: 100, utf8: true };
+        let style = Style {
+            width: 100,
+            utf8: true,
+        };
         assert_eq!(tree(&report(), style), expected);
     }
 
@@ -331,17 +361,31 @@ billing:/    1.204 s  3.61~
 
 drift: web/vcpu0 was found~
 ";
-        let style = Style { width: 27, utf8: false };
+        let style = Style {
+            width: 27,
+            utf8: false,
+        };
         assert_eq!(tree(&report(), style), expected);
     }
 
     #[test]
     fn tasks_of_a_machine_stand_together_and_runs_of_vcpus_are_shortened() {
         let shown = |names: &[&str]| {
-            tasks(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
+            tasks(
+                &names
+                    .iter()
+                    .map(|&name| name.to_owned())
+                    .collect::<Vec<_>>(),
+            )
         };
-        assert_eq!(shown(&["b/vcpu10", "b/vcpu2", "a/io", "b/vcpu1", "b/vcpu0"]), "a/io b/vcpu0-2,vcpu10");
-        assert_eq!(shown(&["a/control", "a/io", "a/vcpu1", "b/vcpu2"]), "a/vcpu1,control,io b/vcpu2");
+        assert_eq!(
+            shown(&["b/vcpu10", "b/vcpu2", "a/io", "b/vcpu1", "b/vcpu0"]),
+            "a/io b/vcpu0-2,vcpu10"
+        );
+        assert_eq!(
+            shown(&["a/control", "a/io", "a/vcpu1", "b/vcpu2"]),
+            "a/vcpu1,control,io b/vcpu2"
+        );
     }
 
     #[test]

@@ -30,8 +30,11 @@ pub fn cycles(cycles: u64) -> String {
 pub fn bytes(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} B"),
-        1_024..1_048_576 => format!("{}.{} KiB", bytes >> 10, (bytes & 1_023) * 10 >> 10),
-        _ => format!("{}.{} MiB", bytes >> 20, ((bytes >> 10) & 1_023) * 10 >> 10),
+        1_024..1_048_576 => format!("{}.{} KiB", bytes >> 10, (bytes % 1_024) * 10 / 1_024),
+        _ => {
+            let kib = bytes >> 10;
+            format!("{}.{} MiB", kib >> 10, (kib % 1_024) * 10 / 1_024)
+        }
     }
 }
 
@@ -53,10 +56,26 @@ mod tests {
 
     #[test]
     fn times_have_four_digits_and_the_unit_that_fits() {
-        let shown = [0, 999, 1_000, 99_999, 412_345_678, 999_999_999, 1_204_000_000, 123_456_000_000];
+        let shown = [
+            0,
+            999,
+            1_000,
+            99_999,
+            412_345_678,
+            999_999_999,
+            1_204_000_000,
+            123_456_000_000,
+        ];
         let shown = shown.map(time);
         let expected = [
-            "0", "999 ns", "1.000 us", "99.99 us", "412.3 ms", "999.9 ms", "1.204 s", "2 m 03.4 s",
+            "0",
+            "999 ns",
+            "1.000 us",
+            "99.99 us",
+            "412.3 ms",
+            "999.9 ms",
+            "1.204 s",
+            "2 m 03.4 s",
         ];
         assert_eq!(shown, expected);
     }
@@ -64,8 +83,16 @@ mod tests {
     #[test]
     fn cycles_and_bytes_too() {
         let shown = [0, 12_345, 3_301_999_999, 12_345_000_000_000].map(cycles);
-        let expected = ["0 cycles", "12.34 kcycles", "3.301 Gcycles", "12345 Gcycles"];
+        let expected = [
+            "0 cycles",
+            "12.34 kcycles",
+            "3.301 Gcycles",
+            "12345 Gcycles",
+        ];
         assert_eq!(shown, expected);
-        assert_eq!([0, 1_536, 73_650_000].map(bytes), ["0 B", "1.5 KiB", "70.2 MiB"]);
+        assert_eq!(
+            [0, 1_536, 73_650_000].map(bytes),
+            ["0 B", "1.5 KiB", "70.2 MiB"]
+        );
     }
 }

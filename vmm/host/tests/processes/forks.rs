@@ -23,9 +23,9 @@ pub fn dies_within(process: &Process, time: Duration) -> bool {
 pub const LONG: Duration = Duration::from_secs(20);
 
 pub fn a_child_is_waited_for_and_reaped_once() {
-    let (mut go, mut tell) = pipe().expect("a pipe");
+    let (go, mut tell) = pipe().expect("a pipe");
     let child = fork_process(&[go.as_fd()], || {
-        let _ = go.read(&mut [0]);
+        let _ = (&go).read(&mut [0]);
         7
     })
     .expect("a fork");
@@ -35,27 +35,48 @@ pub fn a_child_is_waited_for_and_reaped_once() {
     tell.write_all(b"x").expect("it reads");
 
     assert!(dies_within(&child, LONG));
-    assert_eq!(child.wait_without_reaping(false).expect("our child"), Some(Exit::Code(7)));
-    assert_eq!(child.wait_without_reaping(true).expect("again"), Some(Exit::Code(7)));
+    assert_eq!(
+        child.wait_without_reaping(false).expect("our child"),
+        Some(Exit::Code(7))
+    );
+    assert_eq!(
+        child.wait_without_reaping(true).expect("again"),
+        Some(Exit::Code(7))
+    );
     let witness = child.zombie_cpu_time().expect("a zombie has a clock");
     assert!(witness.0 > 0);
     assert_eq!(child.resident_bytes().expect("a zombie has none"), 0);
     child.kill().expect("a zombie takes no harm");
 
     assert_eq!(child.reap().expect("a zombie").exit, Exit::Code(7));
-    assert!(child.zombie_cpu_time().expect_err("its clock is gone").is_ended());
-    assert!(child.signal(Signal::TERM).expect_err("nobody is left").is_ended());
+    assert!(
+        child
+            .zombie_cpu_time()
+            .expect_err("its clock is gone")
+            .is_ended()
+    );
+    assert!(
+        child
+            .signal(Signal::TERM)
+            .expect_err("nobody is left")
+            .is_ended()
+    );
     assert_eq!(child.reap().expect_err("once").errno(), Some(Errno::CHILD));
     child.kill().expect("nothing to do");
 }
 
 pub fn a_killed_child_says_which_signal() {
-    let child = fork_process(&[], || loop {
-        std::thread::park();
+    let child = fork_process(&[], || {
+        loop {
+            std::thread::park();
+        }
     })
     .expect("a fork");
     child.kill().expect("our child");
-    assert_eq!(child.wait_without_reaping(false).expect("ours"), Some(Exit::Signal(9)));
+    assert_eq!(
+        child.wait_without_reaping(false).expect("ours"),
+        Some(Exit::Signal(9))
+    );
     assert_eq!(child.reap().expect("a zombie").exit, Exit::Signal(9));
 }
 
@@ -66,7 +87,10 @@ pub fn a_child_that_panics_ends_there() {
     })
     .expect("a fork");
     // 101 where panics unwind, SIGABRT where they abort.
-    let exit = child.wait_without_reaping(false).expect("ours").expect("it waits");
+    let exit = child
+        .wait_without_reaping(false)
+        .expect("ours")
+        .expect("it waits");
     assert!([Exit::Code(101), Exit::Signal(6)].contains(&exit), "{exit}");
     child.reap().expect("a zombie");
 }
@@ -75,12 +99,20 @@ pub fn a_child_that_panics_ends_there() {
 fn open_descriptors() -> Vec<i32> {
     let entries = fs::read_dir("/proc/self/fd").expect("proc is mounted");
     let numbers: Vec<i32> = entries
-        .map(|entry| entry.expect("readable").file_name().to_str().and_then(|n| n.parse().ok()))
+        .map(|entry| {
+            entry
+                .expect("readable")
+                .file_name()
+                .to_str()
+                .and_then(|n| n.parse().ok())
+        })
         .map(|number| number.expect("a number"))
         .collect();
     // The listing's own descriptor is closed by now.
-    let mut open: Vec<i32> =
-        numbers.into_iter().filter(|n| fs::read_link(format!("/proc/self/fd/{n}")).is_ok()).collect();
+    let mut open: Vec<i32> = numbers
+        .into_iter()
+        .filter(|n| fs::read_link(format!("/proc/self/fd/{n}")).is_ok())
+        .collect();
     open.sort_unstable();
     open
 }
@@ -95,17 +127,24 @@ pub fn a_child_has_no_descriptor_but_those_kept() {
         if open_descriptors() != wanted {
             return 1;
         }
-        if stdin != Path::new("/dev/null") { 2 } else { 0 }
+        if stdin != Path::new("/dev/null") {
+            2
+        } else {
+            0
+        }
     })
     .expect("a fork");
-    assert_eq!(child.wait_without_reaping(false).expect("ours"), Some(Exit::Code(0)));
+    assert_eq!(
+        child.wait_without_reaping(false).expect("ours"),
+        Some(Exit::Code(0))
+    );
     child.reap().expect("a zombie");
 }
 
 pub fn a_process_of_two_threads_may_not_fork() {
-    let (mut go, tell) = pipe().expect("a pipe");
+    let (go, tell) = pipe().expect("a pipe");
     let other = std::thread::spawn(move || {
-        let _ = go.read(&mut [0]);
+        let _ = (&go).read(&mut [0]);
     });
     let refusal = fork_process(&[], || 0).expect_err("two threads");
     assert!(matches!(refusal, HostError::ManyThreads), "{refusal}");
@@ -124,16 +163,18 @@ pub fn a_process_of_two_threads_may_not_fork() {
 }
 
 pub fn a_child_dies_with_its_parent() {
-    let (mut pids, mut tell_pid) = pipe().expect("a pipe");
-    let (mut go, mut tell_go) = pipe().expect("a pipe");
+    let (mut pids, tell_pid) = pipe().expect("a pipe");
+    let (go, mut tell_go) = pipe().expect("a pipe");
     let parent = fork_process(&[tell_pid.as_fd(), go.as_fd()], || {
-        let Ok(grandchild) = fork_process(&[], || loop {
-            std::thread::park();
+        let Ok(grandchild) = fork_process(&[], || {
+            loop {
+                std::thread::park();
+            }
         }) else {
             return 1;
         };
-        let _ = tell_pid.write_all(&grandchild.pid().to_ne_bytes());
-        let _ = go.read(&mut [0]);
+        let _ = (&tell_pid).write_all(&grandchild.pid().to_ne_bytes());
+        let _ = (&go).read(&mut [0]);
         0
     })
     .expect("a fork");
@@ -177,7 +218,10 @@ pub fn a_program_finds_its_descriptors_in_place() {
     drop(writer);
     let mut text = String::new();
     report.read_to_string(&mut text).expect("a report");
-    assert_eq!(text, format!("[\"a b\"] [0, 1, 2, 3, 7] \"/dev/null\" {other_link:?}"));
+    assert_eq!(
+        text,
+        format!("[\"a b\"] [0, 1, 2, 3, 7] \"/dev/null\" {other_link:?}")
+    );
 }
 
 pub fn a_program_that_is_missing_is_an_error() {

@@ -18,8 +18,10 @@ fn child_with_pid(pid: u32) -> Option<Process> {
 }
 
 fn sleeper() -> Process {
-    fork_process(&[], || loop {
-        std::thread::park();
+    fork_process(&[], || {
+        loop {
+            std::thread::park();
+        }
     })
     .expect("a fork")
 }
@@ -48,21 +50,38 @@ pub fn a_reused_pid_is_not_followed() {
         return println!("skipped: pid {} could not be had again", tid.0);
     };
     let now = TaskDirectory::open(&second).expect("it lives");
-    assert!(now.contains(tid).expect("it lives"), "the number is in use again");
+    assert!(
+        now.contains(tid).expect("it lives"),
+        "the number is in use again"
+    );
     let before = host::affinity::get(tid).expect("it lives");
 
     assert!(!tasks.contains(tid).expect("no is an answer"));
     assert!(tasks.tids().expect_err("the first is gone").is_ended());
-    assert!(tasks.open_thread(tid).expect_err("the first is gone").is_ended());
+    assert!(
+        tasks
+            .open_thread(tid)
+            .expect_err("the first is gone")
+            .is_ended()
+    );
     assert!(!thread.is_alive());
     let elsewhere = CpuSet::from_iter(before.first());
     assert_eq!(thread.pin(&elsewhere), Err(PinError::Ended { tid }));
-    assert!(thread.observed_cpus().expect_err("the first is gone").is_ended());
+    assert!(
+        thread
+            .observed_cpus()
+            .expect_err("the first is gone")
+            .is_ended()
+    );
     let last = counter.last();
     assert_eq!(counter.sample().expect("the last known"), last);
     assert!(TaskDirectory::open(&first).expect_err("reaped").is_ended());
     assert!(first.zombie_cpu_time().expect_err("reaped").is_ended());
     assert!(first.resident_bytes().expect_err("reaped").is_ended());
-    assert_eq!(host::affinity::get(tid).expect("it lives"), before, "the newcomer is untouched");
+    assert_eq!(
+        host::affinity::get(tid).expect("it lives"),
+        before,
+        "the newcomer is untouched"
+    );
     bury(&second);
 }

@@ -79,6 +79,11 @@ impl Program {
             .code(&[0xf3, 0x6e]) // rep outsb
     }
 
+    /// Go on with `program`, which must not print: its text would not be found.
+    pub fn then(self, program: Program) -> Self {
+        self.code(&program.bytes())
+    }
+
     /// Write `value` to the port in the low 256, or to a register of the serial port.
     pub fn out(self, port: u16, value: u8) -> Self {
         let [low, high] = port.to_le_bytes();

@@ -1,16 +1,19 @@
 //! A machine process on real KVM, against a supervisor played by the test.
 //!
-//! Run with `machine PATH` the program is a machine process: it listens at PATH, and its console is
-//! its standard output. Run as cargo does it is the tests, one after the other, each with machine
-//! processes of its own. Guests are a few instructions assembled in place (`guest`).
+//! Run with `machine IMAGE PATH` the program is a machine process: it listens at PATH, and its console
+//! is its standard output. Run as cargo does it is the tests, one after the other, each with machine
+//! processes of its own. Guests are a few instructions assembled in place (`guest`), or, for what
+//! machine and firmware must agree on, the built-in one (`tiny`).
 
 // All of this is test code, but none of it stands under `#[test]`, where clippy would see that.
 #![allow(clippy::unwrap_used)]
 
+mod figures;
 mod guest;
 mod orders;
 mod output;
 mod supervisor;
+mod tiny;
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -18,19 +21,26 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use link::Listener;
-use machine::Inheritance;
+use machine::{Inheritance, TinyImage};
 
 type Test = (&'static str, fn());
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
-        [role, path] if role == "machine" => ExitCode::from(be_machine(Path::new(path))),
+        [role, image, path] if role == "machine" => {
+            let tiny = if image == "tiny" {
+                tiny::image()
+            } else {
+                guest::image()
+            };
+            ExitCode::from(be_machine(tiny, Path::new(path)))
+        }
         _ => run_tests(&arguments),
     }
 }
 
-fn be_machine(path: &Path) -> u8 {
+fn be_machine(tiny: TinyImage, path: &Path) -> u8 {
     let console = std::io::stdout().as_fd().try_clone_to_owned().unwrap();
     let kvm = File::options()
         .read(true)
@@ -41,7 +51,7 @@ fn be_machine(path: &Path) -> u8 {
         listener: Listener::bind(path).unwrap(),
         kvm: kvm.into(),
         console,
-        tiny: guest::image(),
+        tiny,
     })
 }
 
@@ -49,7 +59,7 @@ fn be_machine(path: &Path) -> u8 {
 fn run_tests(arguments: &[String]) -> ExitCode {
     let filters: Vec<_> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
     let chosen = |name: &str| filters.is_empty() || filters.iter().any(|f| name.contains(*f));
-    let tests: Vec<Test> = orders::TESTS.iter().chain(output::TESTS).copied().collect();
+    let tests: Vec<Test> = [orders::TESTS, output::TESTS, tiny::TESTS, figures::TESTS].concat();
     if arguments.iter().any(|a| a == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;

@@ -22,13 +22,13 @@ pub struct Machine {
     path: PathBuf,
 }
 
-/// Start a machine process and connect to it.
-pub fn spawn() -> Machine {
+/// Start a machine process, whose built-in guest is `image`, and connect to it.
+pub fn spawn(image: &str) -> Machine {
     static SERIAL: AtomicU32 = AtomicU32::new(0);
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let path = std::env::temp_dir().join(format!("machine-{}-{serial}", std::process::id()));
     let child = Command::new(std::env::current_exe().unwrap())
-        .args(["machine".as_ref(), path.as_os_str()])
+        .args(["machine".as_ref(), image.as_ref(), path.as_os_str()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -49,24 +49,27 @@ pub fn spawn() -> Machine {
 }
 
 /// The order for a machine of 16 MiB.
-pub fn order(vcpus: u16, program: Program) -> ToMachine {
+pub fn order(vcpus: u16, script: Vec<u8>) -> ToMachine {
     ToMachine::Create {
         version: VERSION,
         machine: MachineConfig {
             name: "test".into(),
             memory_bytes: 16 << 20,
             vcpus,
-            guest: Guest::Tiny {
-                script: program.bytes(),
-            },
+            guest: Guest::Tiny { script },
         },
     }
 }
 
 /// Start a machine up to `Born`.
 pub fn born(vcpus: u16, program: Program) -> (Machine, Vec<Thread>) {
-    let mut machine = spawn();
-    machine.send(&order(vcpus, program));
+    born_of("assembled", vcpus, program.bytes())
+}
+
+/// Start a machine with the given image up to `Born`.
+pub fn born_of(image: &str, vcpus: u16, script: Vec<u8>) -> (Machine, Vec<Thread>) {
+    let mut machine = spawn(image);
+    machine.send(&order(vcpus, script));
     match machine.recv() {
         Some(ToSupervisor::Born { version, threads }) => {
             assert_eq!(version, VERSION);
@@ -156,9 +159,10 @@ impl Machine {
         self.child.stdout = None;
     }
 
-    /// Wait for the process's end; returns its exit code.
+    /// Wait for the process's end; returns its exit code. The kernel's taking the VM apart waits for
+    /// grace periods: 3 ms on an idle host, seconds on a crowded one.
     pub fn exit_code(&mut self) -> i32 {
-        let deadline = Instant::now() + BOUND;
+        let deadline = Instant::now() + 3 * BOUND;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code().unwrap_or_else(|| panic!("{status}"));
@@ -173,6 +177,26 @@ impl Machine {
         let path = format!("/proc/{}/task/{tid}/schedstat", self.pid());
         let text = std::fs::read_to_string(path).unwrap();
         text.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// The same, once the thread sleeps: on a crowded host it may be some time on its way to that.
+    pub fn run_ns_asleep(&self, tid: u32) -> u64 {
+        let path = format!("/proc/{}/task/{tid}/stat", self.pid());
+        let deadline = Instant::now() + BOUND;
+        loop {
+            let stat = std::fs::read_to_string(&path).unwrap();
+            if stat
+                .rsplit(')')
+                .next()
+                .unwrap()
+                .trim_start()
+                .starts_with('S')
+            {
+                return self.run_ns(tid);
+            }
+            assert!(Instant::now() < deadline, "thread {tid} does not sleep");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

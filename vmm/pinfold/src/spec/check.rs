@@ -80,3 +80,149 @@ impl Spec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::tests::{TREES, host, loaded};
+
+    fn checked(text: &str) -> Result<Framework, String> {
+        let mut framework = Framework::new(host());
+        let spec = loaded(text).map_err(|error| error.to_string())?;
+        let checked = spec.check(&mut framework);
+        checked
+            .map(|_| framework)
+            .map_err(|error| error.to_string())
+    }
+
+    /// The sentence is the framework's, and tested there; the line and what stands before it are ours,
+    /// and both operands have to be in it.
+    fn refused(text: &str, start: &str, operands: &[&str]) {
+        let message = checked(text)
+            .err()
+            .unwrap_or_else(|| panic!("granted: {text}"));
+        assert!(
+            message.starts_with(start),
+            "{message:?} does not start with {start:?}"
+        );
+        for operand in operands {
+            assert!(
+                message.contains(operand),
+                "{operand:?} is not in {message:?}"
+            );
+        }
+    }
+
+    /// One hierarchy with a cpuset and the groups that follow.
+    fn cpuset(groups: &str) -> String {
+        format!("[hierarchy.p]\nsubsystems = ['cpuset']\n{groups}")
+    }
+
+    #[test]
+    fn what_is_granted_is_committed_and_no_task_is_born() {
+        let groups = "groups = ['placement:/gold/web', 'billing:/a']";
+        let framework = checked(&format!("{TREES}{groups}")).unwrap();
+        let walk = framework.walk(&"placement".parse().unwrap()).unwrap();
+        let shown = walk
+            .iter()
+            .map(|group| group.path.to_string())
+            .collect::<Vec<_>>();
+        assert_eq!(
+            shown,
+            [
+                "placement:/",
+                "placement:/gold",
+                "placement:/gold/web",
+                "placement:/gold/web/hot"
+            ]
+        );
+        assert!(
+            walk.iter()
+                .all(|group| group.requested_cpus == Some((0..2).collect()))
+        );
+        assert_eq!(framework.tasks().count(), 0);
+    }
+
+    #[test]
+    fn cpus_that_the_host_or_the_parent_lacks_are_refused_at_their_line() {
+        let cpus = |cpus: &str| {
+            cpuset(&format!(
+                "[group.'p:/a']\nfiles = {{\n'cpuset.cpus' = {cpus} }}"
+            ))
+        };
+        refused(
+            &cpus("3"),
+            "a.toml:5: cpuset.cpus 3 ",
+            &["the host's 0-1", "(EINVAL)"],
+        );
+        refused(
+            &cpus("'0,9'"),
+            "a.toml:5: ",
+            &["9 in \"0,9\"", "past 3", "(ERANGE)"],
+        );
+        refused(&cpus("'abc'"), "a.toml:5: ", &["\"abc\"", "(EINVAL)"]);
+        let parent = "[group.'p:/a']\nfiles = { 'cpuset.cpus' = 0 }\n";
+        let child = "[group.'p:/a/b']\nfiles = { 'cpuset.cpus' = '0-1' }";
+        let text = cpuset(&format!("{parent}{child}"));
+        refused(
+            &text,
+            "a.toml:6: cpuset.cpus 0-1 ",
+            &["the parent's 0", "(EACCES)"],
+        );
+    }
+
+    #[test]
+    fn exclusive_sets_that_overlap_are_refused_also_where_one_is_inherited() {
+        let one = "[group.'p:/a']\nfiles = { 'cpuset.cpus' = 0, 'cpuset.cpu_exclusive' = 1 }\n";
+        let overlap = ["cpuset.cpus 0-1 overlaps the 0 of", "p:/a", "(EINVAL)"];
+        let two = format!("{one}[group.'p:/b']\nfiles = {{ 'cpuset.cpus' = '0-1' }}");
+        refused(&cpuset(&two), "a.toml:6: cpuset.cpus 0-1 ", &overlap);
+        let two = format!("{one}[group.'p:/b']");
+        let start =
+            "a.toml:5: group p:/b has no cpuset.cpus and inherits its parent's: cpuset.cpus 0-1 ";
+        refused(&cpuset(&two), start, &overlap);
+    }
+
+    #[test]
+    fn what_no_subsystem_knows_is_refused_at_its_line() {
+        refused(
+            "[hierarchy.p]\nsubsystems = [\n'cpu']",
+            "a.toml:3: ",
+            &["\"cpu\"", "cpuset", "(EINVAL)"],
+        );
+        let file = |file: &str| cpuset(&format!("[group.'p:/a']\nfiles = {{ {file} }}"));
+        refused(
+            &file("'cpuset.cpu' = 3"),
+            "a.toml:4: ",
+            &["p:/a", "\"cpuset.cpu\""],
+        );
+        let balance = file("'cpuset.sched_load_balance' = 0");
+        refused(
+            &balance,
+            "a.toml:4: ",
+            &["cpuset.sched_load_balance 0", "only 1", "(EINVAL)"],
+        );
+        let root = cpuset("[group.'p:/']\nfiles = { 'cpuset.cpus' = 0 }");
+        refused(&root, "a.toml:4: cpuset.cpus ", &["p:/", "(EACCES)"]);
+    }
+
+    #[test]
+    fn a_task_that_its_group_would_not_take_is_refused_where_it_is_placed() {
+        let gold = |files: &str| {
+            let group = "[group.'placement:/gold']";
+            let text = TREES.replace(group, &format!("{group}\nfiles = {{ {files} }}"));
+            format!("{text}groups = [\n'placement:/gold']")
+        };
+        let seats = gold("'cpuset.cpus' = 1, 'cpuset.placement' = 'one-to-one'");
+        refused(
+            &seats,
+            "a.toml:15: task web/vcpu1: ",
+            &["placement:/gold", "one-to-one", "CPU of 1", "(ENOSPC)"],
+        );
+        refused(
+            &gold("'cpuset.cpus' = ''"),
+            "a.toml:15: task web/vcpu0: ",
+            &["placement:/gold", "(ENOSPC)"],
+        );
+    }
+}

@@ -41,7 +41,8 @@ pub(super) fn machine(
     let count = u16::try_from(*vcpus.get_ref()).ok();
     let Some(count) = count.filter(|count| (1..=MAX_VCPUS).contains(count)) else {
         let asked = vcpus.get_ref();
-        let message = format!("machine {name} asks for {asked} vCPUs; it can have 1 to {MAX_VCPUS}");
+        let message =
+            format!("machine {name} asks for {asked} vCPUs; it can have 1 to {MAX_VCPUS}");
         return Err(source.refuse(vcpus.span(), message));
     };
     let Some(lines) = &guest.get_ref().tiny else {
@@ -79,17 +80,20 @@ fn size(text: &str) -> Result<u64, String> {
         return Err(no_size());
     }
     // A number too great for u64 is above the most as well.
-    let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
+    let bytes = number
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(1 << shift));
     match bytes.unwrap_or(u64::MAX) {
-        bytes if bytes < LEAST_MEMORY => {
-            Err(format!("memory {text} is below the least a machine can have, 4M"))
-        }
-        bytes if bytes > MOST_MEMORY => {
-            Err(format!("memory {text} is above the most a machine can have, 3G"))
-        }
-        bytes if bytes % 4096 != 0 => {
-            Err(format!("memory {text} is not a whole number of pages of 4K"))
-        }
+        bytes if bytes < LEAST_MEMORY => Err(format!(
+            "memory {text} is below the least a machine can have, 4M"
+        )),
+        bytes if bytes > MOST_MEMORY => Err(format!(
+            "memory {text} is above the most a machine can have, 3G"
+        )),
+        bytes if bytes % 4096 != 0 => Err(format!(
+            "memory {text} is not a whole number of pages of 4K"
+        )),
         bytes => Ok(bytes),
     }
 }
@@ -113,7 +117,9 @@ fn script(
         return Ok(script.encode());
     };
     let prefix = format!("vcpu{absent}:");
-    let at = texts.iter().position(|text| text.trim_start().starts_with(&prefix));
+    let at = texts
+        .iter()
+        .position(|text| text.trim_start().starts_with(&prefix));
     let at = at.unwrap_or_default();
     let message = format!(
         "machine {name}: script line {}, {:?}, is for vcpu{absent}; its vCPUs are vcpu0 to vcpu{}",
@@ -146,13 +152,14 @@ fn places(
         own.push((kind, groups(&entry.groups)?));
     }
     let resolve = |kind: TaskKind| {
-        let mine = own.iter().find(|(of, _)| *of == kind).map(|(_, list)| list);
+        let mine = own.iter().find(|(of, _)| *of == kind);
+        let mine = mine.map_or(&[][..], |(_, places)| places);
         let of_kind = match kind {
             TaskKind::Vcpu(_) => &of_vcpus,
             TaskKind::Io => &of_io,
             TaskKind::Control | TaskKind::Kvm(_) => &of_control,
         };
-        let lists = [mine.unwrap_or(&all), of_kind, &all];
+        let lists = [mine, of_kind, &all];
         let places = tree.hierarchies.iter().map(|hierarchy| {
             let mut named = lists.into_iter().flatten();
             let named = named.find(|place| place.group.hierarchy() == hierarchy);
@@ -164,7 +171,10 @@ fn places(
         (kind, places.collect())
     };
     let kinds = (0..vcpus).map(TaskKind::Vcpu);
-    Ok(kinds.chain([TaskKind::Io, TaskKind::Control]).map(resolve).collect())
+    Ok(kinds
+        .chain([TaskKind::Io, TaskKind::Control])
+        .map(resolve)
+        .collect())
 }
 
 /// A list of declared groups, at most one of each hierarchy.
@@ -195,11 +205,15 @@ fn listed(
 fn task_kind(text: &str, vcpus: u16) -> Result<TaskKind, String> {
     let last = vcpus - 1;
     match text.parse() {
-        Ok(TaskKind::Vcpu(number)) if number > last => {
-            Err(format!("has no task {text}: its vCPUs are vcpu0 to vcpu{last}"))
-        }
-        Ok(TaskKind::Kvm(_)) => Err(format!("cannot place its task {text} alone: it follows control")),
+        Ok(TaskKind::Vcpu(number)) if number > last => Err(format!(
+            "has no task {text}: its vCPUs are vcpu0 to vcpu{last}"
+        )),
+        Ok(TaskKind::Kvm(_)) => Err(format!(
+            "cannot place its task {text} alone: it follows control"
+        )),
         Ok(kind) => Ok(kind),
-        Err(_) => Err(format!("has no task {text}: its tasks are vcpu0 to vcpu{last}, io and control")),
+        Err(_) => Err(format!(
+            "has no task {text}: its tasks are vcpu0 to vcpu{last}, io and control"
+        )),
     }
 }

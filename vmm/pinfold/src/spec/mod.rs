@@ -90,7 +90,8 @@ impl MachineSpec {
 /// [`SpecError`] with the line and the rule: the file cannot be read, is not TOML, or asks for what
 /// the spec language does not have.
 pub fn load(path: &Path, host: &HostResources) -> Result<Spec, SpecError> {
-    let text = std::fs::read_to_string(path).map_err(|error| SpecError::unreadable(path, &error))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| SpecError::unreadable(path, &error))?;
     understand(path, &text, host)
 }
 

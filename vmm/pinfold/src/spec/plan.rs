@@ -18,7 +18,11 @@ use super::source::Source;
 use super::{Change, Spec, SpecError};
 
 /// Give a file its meaning.
-pub(super) fn plan(source: &Source<'_>, file: File, host: &HostResources) -> Result<Spec, SpecError> {
+pub(super) fn plan(
+    source: &Source<'_>,
+    file: File,
+    host: &HostResources,
+) -> Result<Spec, SpecError> {
     let mut planner = Planner {
         source,
         tree: Tree::default(),
@@ -113,7 +117,12 @@ impl Planner<'_> {
         let mut bound: BTreeMap<String, (HierarchyName, usize)> = BTreeMap::new();
         let mut agents = Vec::new();
         for (name, hierarchy) in in_order(table) {
-            let line = source.line(name.span());
+            // What can be wrong with a mount is its subsystems.
+            let place = hierarchy
+                .subsystems
+                .first()
+                .map_or(name.span(), Spanned::span);
+            let line = source.line(place);
             let name: HierarchyName = parse(source, &name)?;
             for subsystem in &hierarchy.subsystems {
                 let at = (name.clone(), source.line(subsystem.span()));
@@ -127,9 +136,15 @@ impl Planner<'_> {
                 }
             }
             let root = GroupPath::root(&name);
-            let has = |subsystem| hierarchy.subsystems.iter().any(|s| s.get_ref() == subsystem);
+            let has = |subsystem| {
+                hierarchy
+                    .subsystems
+                    .iter()
+                    .any(|s| s.get_ref() == subsystem)
+            };
             let declared = Declared {
-                cpuset: has("cpuset").then(|| [host.allowed_cpus.to_string(), host.mems.to_string()]),
+                cpuset: has("cpuset")
+                    .then(|| [host.allowed_cpus.to_string(), host.mems.to_string()]),
                 uid: 0,
                 gid: 0,
                 mode: 0o755,

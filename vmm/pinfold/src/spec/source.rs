@@ -7,7 +7,15 @@ use std::path::{Path, PathBuf};
 
 /// Keys of machines that are designed and not in this release.
 const LATER: [&str; 9] = [
-    "cmdline", "console", "disks", "hugepages", "initrd", "kernel", "nets", "restart", "vsock",
+    "cmdline",
+    "console",
+    "disks",
+    "hugepages",
+    "initrd",
+    "kernel",
+    "nets",
+    "restart",
+    "vsock",
 ];
 
 /// Why a spec file is refused: one line, `FILE:LINE: the rule with both operands`.
@@ -104,7 +112,9 @@ impl<'a> Source<'a> {
             self.duplicate(&place, text)
         } else if let Some(unknown) = message.strip_prefix("unknown field ") {
             match LATER.contains(&text) {
-                true => format!("`{text}` is not in this release of Pinfold: unknown key {unknown}"),
+                true => {
+                    format!("`{text}` is not in this release of Pinfold: unknown key {unknown}")
+                }
                 false => format!("unknown key {unknown}"),
             }
         } else {
@@ -124,10 +134,22 @@ impl<'a> Source<'a> {
         let written = |line: &'a str| line.split('#').next().unwrap_or_default().trim();
         let again = self.text.lines().nth(line - 1).map_or("", written);
         let header = again.starts_with('[');
-        let first = self.text.lines().take(line - 1).position(|l| header && written(l) == again);
-        match (first, again.strip_prefix("[vm.").and_then(|rest| rest.strip_suffix(']'))) {
+        let first = self
+            .text
+            .lines()
+            .take(line - 1)
+            .position(|l| header && written(l) == again);
+        match (
+            first,
+            again
+                .strip_prefix("[vm.")
+                .and_then(|rest| rest.strip_suffix(']')),
+        ) {
             (Some(first), Some(name)) if !name.contains('.') => {
-                format!("machine {name} is declared twice, first on line {}", first + 1)
+                format!(
+                    "machine {name} is declared twice, first on line {}",
+                    first + 1
+                )
             }
             (Some(first), _) => format!("{again} stands twice, first on line {}", first + 1),
             (None, _) => format!("key `{key}` stands twice in its table"),

@@ -1,10 +1,9 @@
 //! The loader: what a good file becomes, and the exact words for each bad one.
 
 use super::*;
-use container_core::Framework;
 
 /// Two CPUs of four possible ones, one memory node.
-fn host() -> HostResources {
+pub(super) fn host() -> HostResources {
     HostResources {
         allowed_cpus: (0..2).collect(),
         present_cpus: (0..2).collect(),
@@ -13,7 +12,7 @@ fn host() -> HostResources {
     }
 }
 
-fn loaded(text: &str) -> Result<Spec, SpecError> {
+pub(super) fn loaded(text: &str) -> Result<Spec, SpecError> {
     understand(Path::new("a.toml"), text, &host())
 }
 
@@ -21,24 +20,24 @@ fn refused(text: &str) -> String {
     loaded(text).expect_err(text).to_string()
 }
 
-/// Loaded and then put to the framework.
-fn checked(text: &str) -> Result<Framework, String> {
-    let mut framework = Framework::new(host());
-    let spec = loaded(text).map_err(|error| error.to_string())?;
-    let checked = spec.check(&mut framework);
-    checked.map(|_| framework).map_err(|error| error.to_string())
-}
-
 /// The changes as `LINE COMMAND`, the copied ones marked.
 fn changes(spec: &Spec) -> Vec<String> {
     let shown = spec.changes.iter().map(|change| {
         let what = match &change.command {
-            Command::Mount { hierarchy, subsystems } => {
+            Command::Mount {
+                hierarchy,
+                subsystems,
+            } => {
                 format!("mount {hierarchy} {}", subsystems.join(","))
             }
             Command::Mkdir { group } => format!("mkdir {group}"),
             Command::Write { group, file, value } => format!("write {group} {file} {value}"),
-            Command::Chown { group, uid, gid, mode } => {
+            Command::Chown {
+                group,
+                uid,
+                gid,
+                mode,
+            } => {
                 format!("chown {group} {uid} {gid} {mode:o}")
             }
             other => format!("{other:?}"),
@@ -50,7 +49,7 @@ fn changes(spec: &Spec) -> Vec<String> {
 }
 
 const VM: &str = "\n[vm.web]\nmemory = '64M'\nvcpus = 2\nguest = { tiny = ['exit'] }\n";
-const TREES: &str = "\
+pub(super) const TREES: &str = "\
 [hierarchy.placement]
 subsystems = ['cpuset']
 [hierarchy.billing]
@@ -82,8 +81,8 @@ subsystems = ['cpuset', 'debug']
 subsystems = ['cpuacct']",
     );
     let expected = [
-        "9 mount p cpuset,debug",
-        "11 mount b cpuacct",
+        "10 mount p cpuset,debug",
+        "12 mount b cpuacct",
         "4 mkdir p:/gold",
         "5 write p:/gold cpuset.cpus 0-1",
         "4 write p:/gold cpuset.mems 0 (inherited)",
@@ -103,8 +102,12 @@ subsystems = ['cpuacct']",
 
 #[test]
 fn the_root_group_is_written_to_and_not_made() {
-    let spec = loaded("[hierarchy.p]\nsubsystems = ['cpuset']\n[group.'p:/']\nnotify_on_release = false");
-    assert_eq!(changes(&spec.unwrap()), ["1 mount p cpuset", "4 write p:/ notify_on_release 0"]);
+    let spec =
+        loaded("[hierarchy.p]\nsubsystems = ['cpuset']\n[group.'p:/']\nnotify_on_release = false");
+    assert_eq!(
+        changes(&spec.unwrap()),
+        ["2 mount p cpuset", "4 write p:/ notify_on_release 0"]
+    );
 }
 
 #[test]
@@ -112,10 +115,16 @@ fn a_release_agent_is_found_beside_the_spec_file() {
     let host = host();
     let text = "[hierarchy.b]\nsubsystems = ['cpuacct']\nrelease_agent = 'true'";
     let spec = understand(Path::new("/bin/a.toml"), text, &host).unwrap();
-    assert_eq!(changes(&spec), ["1 mount b cpuacct", "3 write b:/ release_agent /bin/true"]);
+    assert_eq!(
+        changes(&spec),
+        ["2 mount b cpuacct", "3 write b:/ release_agent /bin/true"]
+    );
     let text = text.replace("'true'", "'/usr/../bin/true'");
     let spec = understand(Path::new("a.toml"), &text, &host).unwrap();
-    assert_eq!(changes(&spec)[1], "3 write b:/ release_agent /usr/../bin/true");
+    assert_eq!(
+        changes(&spec)[1],
+        "3 write b:/ release_agent /usr/../bin/true"
+    );
 }
 
 #[test]
@@ -154,9 +163,21 @@ groups = ['placement:/gold/web/hot']
 [vm.web.task.control]
 groups = ['billing:/']";
     let spec = loaded(&format!("{TREES}{text}")).unwrap();
-    let groups = |kind| spec.machines[0].groups_of(kind).iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(groups(TaskKind::Vcpu(0)), ["placement:/gold/web/hot", "billing:/a"]);
-    assert_eq!(groups(TaskKind::Vcpu(1)), ["placement:/gold/web", "billing:/a"]);
+    let groups = |kind| {
+        spec.machines[0]
+            .groups_of(kind)
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        groups(TaskKind::Vcpu(0)),
+        ["placement:/gold/web/hot", "billing:/a"]
+    );
+    assert_eq!(
+        groups(TaskKind::Vcpu(1)),
+        ["placement:/gold/web", "billing:/a"]
+    );
     assert_eq!(groups(TaskKind::Io), ["placement:/", "billing:/a"]);
     assert_eq!(groups(TaskKind::Control), ["placement:/gold", "billing:/"]);
     assert_eq!(groups(TaskKind::Kvm(3)), ["placement:/gold", "billing:/"]);
@@ -165,7 +186,11 @@ groups = ['billing:/']";
 #[test]
 fn machines_keep_the_order_of_the_file() {
     let spec = loaded(&format!("{VM}{}", VM.replace("web", "a"))).unwrap();
-    let names: Vec<_> = spec.machines.iter().map(|machine| machine.name.as_str()).collect();
+    let names: Vec<_> = spec
+        .machines
+        .iter()
+        .map(|machine| machine.name.as_str())
+        .collect();
     assert_eq!(names, ["web", "a"]);
     assert_eq!(spec.machines[1].config.memory_bytes, 64 << 20);
     assert_eq!(spec.machines[1].line, 7);
@@ -173,7 +198,12 @@ fn machines_keep_the_order_of_the_file() {
 
 #[test]
 fn sizes_are_whole_numbers_with_a_unit() {
-    for (text, bytes) in [("4M", 4 << 20), ("65536K", 64 << 20), ("3G", 3 << 30), ("1G", 1 << 30)] {
+    for (text, bytes) in [
+        ("4M", 4 << 20),
+        ("65536K", 64 << 20),
+        ("3G", 3 << 30),
+        ("1G", 1 << 30),
+    ] {
         let spec = loaded(&VM.replace("64M", text)).unwrap();
         assert_eq!(spec.machines[0].config.memory_bytes, bytes, "{text}");
     }
@@ -249,11 +279,16 @@ fn a_bad_script_is_refused_at_the_line_of_its_line() {
     let verbs = "burn, sleep, print, exit, barrier, forever, halt, fault or reset";
     assert_eq!(
         script("'exit',\n'dance',\n"),
-        format!("a.toml:7: machine web: script line 2, \"dance\": unknown verb \"dance\": expected {verbs}")
+        format!(
+            "a.toml:7: machine web: script line 2, \"dance\": unknown verb \"dance\": expected {verbs}"
+        )
     );
     assert_eq!(
         script("''"),
-        format!("a.toml:6: machine web: script line 1, \"\": expected a verb ({})", verbs)
+        format!(
+            "a.toml:6: machine web: script line 1, \"\": expected a verb ({})",
+            verbs
+        )
     );
     assert_eq!(
         script("'exit',\n'vcpu1: exit',\n' vcpu5: exit'"),
@@ -264,8 +299,8 @@ fn a_bad_script_is_refused_at_the_line_of_its_line() {
 #[test]
 fn two_machines_of_one_name_are_refused_with_both_lines() {
     assert_eq!(
-        refused(&format!("{VM}[ vm.web ]{VM}").replace("[ vm.web ]\n\n", "")),
-        "a.toml:6: machine web is declared twice, first on line 2"
+        refused(&format!("{VM}{VM}")),
+        "a.toml:7: machine web is declared twice, first on line 2"
     );
     assert_eq!(
         refused("[group.'a:/x']\n[group.'a:/x'] # again\n"),
@@ -375,14 +410,29 @@ fn a_bad_tree_is_refused_with_its_line_and_what_is_missing() {
 
 #[test]
 fn what_is_not_a_spec_is_refused() {
-    assert_eq!(refused("vm = 3"), "a.toml:1: invalid type: integer `3`, expected a table");
+    assert_eq!(
+        refused("vm = 3"),
+        "a.toml:1: invalid type: integer `3`, expected a table"
+    );
     assert_eq!(
         refused("[machine.web]"),
         "a.toml:1: unknown key `machine`, expected one of `hierarchy`, `group`, `vm`"
     );
-    assert_eq!(refused("[vm.web]\nmemory = \"64M\n"), "a.toml:2: invalid basic string, expected `\"`");
-    assert_eq!(refused("hello\n"), "a.toml:1: key with no value, expected `=`");
+    assert_eq!(
+        refused("[vm.web]\nmemory = \"64M\n"),
+        "a.toml:2: invalid basic string, expected `\"`"
+    );
+    assert_eq!(
+        refused("hello\n"),
+        "a.toml:1: key with no value, expected `=`"
+    );
     let file = |path: &str| load(Path::new(path), &host()).unwrap_err().to_string();
-    assert_eq!(file("/no/such.toml"), "/no/such.toml: there is no such file");
-    assert_eq!(file("/tmp"), "/tmp: the file cannot be read: Is a directory (os error 21)");
+    assert_eq!(
+        file("/no/such.toml"),
+        "/no/such.toml: there is no such file"
+    );
+    assert_eq!(
+        file("/tmp"),
+        "/tmp: the file cannot be read: Is a directory (os error 21)"
+    );
 }

@@ -25,13 +25,26 @@ use crate::units::{bytes, cycles, time};
 /// process, the witness; the residual is what the threads' counters missed of it.
 pub fn bill(report: &Report, style: Style) -> String {
     let mut out = String::new();
-    let machines = report.machines.iter().map(|machine| machine_row(report, machine));
+    let machines = report
+        .machines
+        .iter()
+        .map(|machine| machine_row(report, machine));
     let head = [
-        "machine", "end", "vcpus", "others", "total", "process clock", "residual", "peak memory",
+        "machine",
+        "end",
+        "vcpus",
+        "others",
+        "total",
+        "process clock",
+        "residual",
+        "peak memory",
     ];
     table(&mut out, &head, machines, style);
 
-    let source = report.tasks.first().map_or("", |task| task.cycles_source.as_str());
+    let source = report
+        .tasks
+        .first()
+        .map_or("", |task| task.cycles_source.as_str());
     let cycles = match source {
         "" => "cycles".to_owned(),
         source => format!("cycles ({source})"),
@@ -46,12 +59,7 @@ pub fn bill(report: &Report, style: Style) -> String {
 }
 
 /// A table of at least one row, and an empty line after it; without rows, nothing.
-fn table(
-    out: &mut String,
-    head: &[&str],
-    rows: impl Iterator<Item = Vec<String>>,
-    style: Style,
-) {
+fn table(out: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String>>, style: Style) {
     let head = head.iter().map(|&cell| cell.to_owned()).collect();
     let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
     if rows.len() > 1 {
@@ -63,10 +71,17 @@ fn table(
 }
 
 fn machine_row(report: &Report, machine: &Machine) -> Vec<String> {
-    let tasks = report.tasks.iter().filter(|task| task.machine == machine.name);
+    let tasks = report
+        .tasks
+        .iter()
+        .filter(|task| task.machine == machine.name);
     let (mut vcpus, mut others) = (0, 0);
     for task in tasks {
-        let sum = if task.kind == "vcpu" { &mut vcpus } else { &mut others };
+        let sum = if task.kind == "vcpu" {
+            &mut vcpus
+        } else {
+            &mut others
+        };
         *sum += task.usage_ns;
     }
     let witness = match (machine.witness_ns, machine.witnessed) {
@@ -98,9 +113,15 @@ fn group_row(group: &Group) -> Vec<String> {
 /// The law of conservation in one line; where it does not hold, to the nanosecond.
 fn sums(report: &Report) -> String {
     let ledger = &report.ledger;
-    let by_groups = report.groups.iter().any(|group| group.own_usage_ns.is_some());
+    let by_groups = report
+        .groups
+        .iter()
+        .any(|group| group.own_usage_ns.is_some());
     let by_groups = by_groups.then_some(("groups", ledger.groups_ns));
-    let sums = [("tasks", ledger.tasks_ns), ("process clocks", ledger.witness_ns)];
+    let sums = [
+        ("tasks", ledger.tasks_ns),
+        ("process clocks", ledger.witness_ns),
+    ];
     let sums: Vec<_> = by_groups.into_iter().chain(sums).collect();
     let holds = sums.windows(2).all(|pair| pair[0].1 == pair[1].1);
     let mut out = String::new();
@@ -113,7 +134,10 @@ fn sums(report: &Report) -> String {
     }
     let residual = time(ledger.residual_ns);
     let supervisor = time(ledger.supervisor_ns);
-    let _ = write!(out, ", of which residual {residual}; supervisor {supervisor}, billed to nobody");
+    let _ = write!(
+        out,
+        ", of which residual {residual}; supervisor {supervisor}, billed to nobody"
+    );
     out
 }
 
@@ -144,7 +168,11 @@ mod tests {
             ..Group::default()
         };
         Report {
-            tasks: vec![task("vcpu", 400_000_000), task("vcpu", 200_000_000), task("control", 2_200_000)],
+            tasks: vec![
+                task("vcpu", 400_000_000),
+                task("vcpu", 200_000_000),
+                task("control", 2_200_000),
+            ],
             groups: vec![
                 group("placement:/", None, None),
                 group("billing:/", Some(0), Some(602_200_000)),

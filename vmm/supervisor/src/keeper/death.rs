@@ -50,7 +50,8 @@ impl Keeper {
         if machine.state == State::Ended {
             return;
         }
-        machine.process.kill();
+        // It may be dead already, which is as good.
+        let _ = machine.process.kill();
         if machine.verdict.is_none() {
             let name = machine.name.to_string();
             self.append("machine_killed", format!("{name}: {why}"), |event| {

@@ -73,9 +73,10 @@ impl Keeper {
         let (witness, residual) = settled.fold((0, 0), |(witness, residual), settlement| {
             (witness + settlement.witness_ns, residual + settlement.residual_ns.max(0) as u64)
         });
+        let sums = self.framework.ledger();
         Ledger {
-            groups_ns: self.framework.billed_to_groups().usage.0,
-            tasks_ns: self.framework.billed_to_tasks().usage.0,
+            groups_ns: sums.groups.usage.0,
+            tasks_ns: sums.tasks.usage.0 + sums.retired.usage.0,
             witness_ns: witness,
             residual_ns: residual,
             supervisor_ns: host::own_cpu_time().0,

@@ -1,0 +1,95 @@
+//! The state that every part of the framework reads: hierarchies, groups, css_sets and tasks.
+//!
+//! What a subsystem knows of a group is not here: each keeps its own, keyed by group.
+
+use crate::css_set::CssSets;
+use crate::group::{DUMMY, Group, GroupId, Hierarchy, HierarchyId, HierarchyState};
+use crate::slab::Slab;
+use crate::subsystem::{SubsystemId, Subsystems};
+use crate::table::{TaskSlot, TaskTable};
+use crate::{GroupPath, HierarchyName, HostResources};
+
+pub(crate) struct Core {
+    pub host: HostResources,
+    pub hierarchies: Slab<Hierarchy>,
+    pub groups: Slab<Group>,
+    pub css: CssSets,
+    pub tasks: TaskTable,
+    /// The hierarchy that each subsystem sits on, by subsystem id.
+    pub bindings: [HierarchyId; Subsystems::COUNT],
+}
+
+impl Core {
+    /// One hierarchy, the dummy, with all subsystems on it, and the root css_set.
+    pub fn new(host: HostResources) -> Core {
+        let mut core = Core {
+            host,
+            hierarchies: Slab::new(),
+            groups: Slab::new(),
+            css: CssSets::new(),
+            tasks: TaskTable::new(),
+            bindings: [DUMMY; Subsystems::COUNT],
+        };
+        let dummy = core.new_hierarchy(HierarchyName::dummy());
+        let root = core.hierarchies[dummy].root;
+        core.new_css_set([Some(root)].into());
+        core
+    }
+
+    /// A hierarchy of a root alone, which no css_set knows yet.
+    pub fn new_hierarchy(&mut self, name: HierarchyName) -> HierarchyId {
+        let state = HierarchyState {
+            mounted: true,
+            active: true,
+            release_agent: "".into(),
+        };
+        let path = GroupPath::root(&name);
+        // The group needs the hierarchy's id and the hierarchy the group's: the second is put right.
+        let root = self.groups.insert(Group::new(path, DUMMY, None));
+        let hierarchy = self.hierarchies.insert(Hierarchy {
+            name,
+            root,
+            state,
+            groups: 1,
+        });
+        self.groups[root].hierarchy = hierarchy;
+        hierarchy
+    }
+
+    /// The root of the hierarchy that a subsystem sits on.
+    pub fn root_of(&self, subsystem: SubsystemId) -> GroupId {
+        self.hierarchies[self.bindings[subsystem.0]].root
+    }
+
+    /// A task's group as one subsystem sees it.
+    pub fn group_for(&self, subsystem: SubsystemId, task: TaskSlot) -> GroupId {
+        self.group_of(task, self.bindings[subsystem.0])
+    }
+
+    /// Whether a subsystem is bound to a hierarchy that is listed.
+    pub fn is_bound(&self, subsystem: SubsystemId) -> bool {
+        self.bindings[subsystem.0] != DUMMY
+    }
+
+    /// Hierarchies other than the dummy that stand, by slot.
+    pub fn listed(&self) -> impl DoubleEndedIterator<Item = (HierarchyId, &Hierarchy)> {
+        self.hierarchies
+            .iter()
+            .filter(|(id, hierarchy)| *id != DUMMY && hierarchy.state.active)
+    }
+
+    /// The group itself, then its parent and so on up to the root.
+    pub fn lineage(&self, group: GroupId) -> impl Iterator<Item = GroupId> + '_ {
+        std::iter::successors(Some(group), |group| self.groups[*group].parent)
+    }
+
+    /// The group and all below it: parents before children, siblings by name.
+    pub fn subtree(&self, group: GroupId) -> impl Iterator<Item = GroupId> + '_ {
+        let mut pending = vec![group];
+        std::iter::from_fn(move || {
+            let group = pending.pop()?;
+            pending.extend(self.groups[group].children.values().rev());
+            Some(group)
+        })
+    }
+}

@@ -1,0 +1,222 @@
+//! css_sets: one for each distinct assignment of a task to groups.
+//!
+//! A task points at one css_set, and a css_set at one group in every hierarchy. Tasks with the same
+//! assignment share the set: it is found by the hash of its groups. Sets and groups are linked both
+//! ways (kernel: cg_cgroup_link), so that listing a group's tasks costs only those tasks.
+//!
+//! A set is in the hash exactly while it has tasks; the first one, the root css_set, always. A set
+//! that lost its last task is parked until the batch is settled, so that undoing finds it in place.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::core::Core;
+use crate::group::{GroupId, HierarchyId};
+use crate::slab::{Id, Linked, List, Node, Slab};
+use crate::table::{Task, TaskSlot};
+
+pub(crate) type CssSetId = Id<CssSet>;
+pub(crate) type LinkId = Id<Link>;
+
+/// The root css_set: the root group in every hierarchy. It is never freed.
+pub(crate) const INIT_CSS_SET: CssSetId = Id::FIRST;
+
+/// The groups of a set, by hierarchy slot; None in the slot of a hierarchy that is gone.
+pub(crate) type Key = Arc<[Option<GroupId>]>;
+
+/// One distinct assignment.
+pub(crate) struct CssSet {
+    pub key: Key,
+    pub links: Vec<LinkId>,
+    pub tasks: List<Task>,
+}
+
+/// One css_set in the list of one of its groups.
+pub(crate) struct Link {
+    pub set: CssSetId,
+    group: GroupId,
+    node: Node<Link>,
+}
+
+impl Linked for Link {
+    fn node(&self) -> &Node<Link> {
+        &self.node
+    }
+
+    fn node_mut(&mut self) -> &mut Node<Link> {
+        &mut self.node
+    }
+}
+
+/// All css_sets and their links to groups.
+pub(crate) struct CssSets {
+    pub sets: Slab<CssSet>,
+    pub links: Slab<Link>,
+    by_key: HashMap<Key, CssSetId>,
+    parked: Vec<CssSetId>,
+}
+
+impl CssSets {
+    pub fn new() -> CssSets {
+        CssSets {
+            sets: Slab::new(),
+            links: Slab::new(),
+            by_key: HashMap::new(),
+            parked: Vec::new(),
+        }
+    }
+
+    /// The set in the hash for these groups.
+    pub fn find(&self, key: &[Option<GroupId>]) -> Option<CssSetId> {
+        self.by_key.get(key).copied()
+    }
+
+    /// Sets in the hash.
+    pub fn hashed(&self) -> usize {
+        self.by_key.len()
+    }
+
+    fn hash(&mut self, set: CssSetId) {
+        self.by_key.insert(self.sets[set].key.clone(), set);
+    }
+
+    fn unhash(&mut self, set: CssSetId) {
+        let key = &self.sets[set].key;
+        if self.by_key.get(key) == Some(&set) {
+            self.by_key.remove(key);
+        }
+    }
+}
+
+impl Core {
+    /// The set that differs from `base` in one hierarchy only, made if there is none.
+    pub fn css_set_for(
+        &mut self,
+        base: CssSetId,
+        hierarchy: HierarchyId,
+        group: GroupId,
+    ) -> CssSetId {
+        let mut key = self.css.sets[base].key.to_vec();
+        key[hierarchy.index()] = Some(group);
+        match self.css.find(&key) {
+            Some(set) => set,
+            None => self.new_css_set(key.into()),
+        }
+    }
+
+    /// A set of no tasks; whoever asks lets one join at once.
+    pub fn new_css_set(&mut self, key: Key) -> CssSetId {
+        let set = self.css.sets.insert(CssSet {
+            key,
+            links: Vec::new(),
+            tasks: List::new(),
+        });
+        self.link_groups(set);
+        if set == INIT_CSS_SET {
+            self.css.hash(set);
+        }
+        set
+    }
+
+    /// Put a task, which is in no set, into one.
+    pub fn join(&mut self, task: TaskSlot, set: CssSetId) {
+        if self.css.sets[set].tasks.is_empty() {
+            self.css.hash(set);
+        }
+        self.css.sets[set].tasks.push(&mut self.tasks.slots, task);
+        self.tasks.slots[task].css_set = set;
+        for group in self.css.sets[set].key.iter().flatten() {
+            self.groups[*group].tasks += 1;
+        }
+    }
+
+    /// Take a task out of its set.
+    pub fn leave(&mut self, task: TaskSlot) -> CssSetId {
+        let set = self.tasks.slots[task].css_set;
+        for group in self.css.sets[set].key.iter().flatten() {
+            self.groups[*group].tasks -= 1;
+        }
+        self.css.sets[set].tasks.unlink(&mut self.tasks.slots, task);
+        if self.css.sets[set].tasks.is_empty() && set != INIT_CSS_SET {
+            self.css.unhash(set);
+            self.css.parked.push(set);
+        }
+        set
+    }
+
+    /// Give sets other groups, one for one: nothing may be equal afterwards that was not before.
+    pub fn rekey(&mut self, keys: Vec<(CssSetId, Key)>) {
+        for (set, _) in &keys {
+            self.css.unhash(*set);
+            self.unlink_groups(*set);
+            let CssSet { key, tasks, .. } = &self.css.sets[*set];
+            for group in key.iter().flatten() {
+                self.groups[*group].tasks -= tasks.len() as u32;
+            }
+        }
+        for (set, key) in keys {
+            self.css.sets[set].key = key;
+            self.link_groups(set);
+            let CssSet { key, tasks, .. } = &self.css.sets[set];
+            for group in key.iter().flatten() {
+                self.groups[*group].tasks += tasks.len() as u32;
+            }
+            if !tasks.is_empty() || set == INIT_CSS_SET {
+                self.css.hash(set);
+            }
+        }
+    }
+
+    /// Free the sets that were parked and stayed empty.
+    pub fn sweep_css_sets(&mut self) {
+        while let Some(set) = self.css.parked.pop() {
+            if self
+                .css
+                .sets
+                .get(set)
+                .is_some_and(|set| set.tasks.is_empty())
+            {
+                self.unlink_groups(set);
+                self.css.sets.remove(set);
+            }
+        }
+    }
+
+    /// The tasks of one group, in no order.
+    pub fn tasks_in(&self, group: GroupId) -> impl Iterator<Item = TaskSlot> + '_ {
+        let links = self.groups[group].css_sets.iter(&self.css.links);
+        links.flat_map(|link| {
+            let set = self.css.links[link].set;
+            self.css.sets[set].tasks.iter(&self.tasks.slots)
+        })
+    }
+
+    /// A task's group in one hierarchy.
+    pub fn group_of(&self, task: TaskSlot, hierarchy: HierarchyId) -> GroupId {
+        let set = &self.css.sets[self.tasks.slots[task].css_set];
+        set.key[hierarchy.index()].expect("a set has a group in every active hierarchy")
+    }
+
+    fn link_groups(&mut self, set: CssSetId) {
+        for group in self.css.sets[set].key.clone().iter().flatten() {
+            let link = Link {
+                set,
+                group: *group,
+                node: Node::default(),
+            };
+            let link = self.css.links.insert(link);
+            self.groups[*group].css_sets.push(&mut self.css.links, link);
+            self.css.sets[set].links.push(link);
+        }
+    }
+
+    fn unlink_groups(&mut self, set: CssSetId) {
+        for link in std::mem::take(&mut self.css.sets[set].links) {
+            let group = self.css.links[link].group;
+            self.groups[group]
+                .css_sets
+                .unlink(&mut self.css.links, link);
+            self.css.links.remove(link);
+        }
+    }
+}

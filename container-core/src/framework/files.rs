@@ -1,0 +1,298 @@
+//! Control files by name: the framework's own, and the way to those of the subsystems.
+
+use super::Framework;
+use super::resolve::{Access, check_access, check_root};
+use crate::group::{Attributes, GroupId, HierarchyState};
+use crate::subsystem::{ControlFile, SubsystemId, parse_flag};
+use crate::transaction::Transaction;
+use crate::{Credentials, Errno, Event, GroupPath, Refusal, TaskId, Tid};
+
+/// Bytes of a release_agent (kernel: PATH_MAX - 1).
+const MAX_AGENT_WRITE: Option<usize> = Some(4095);
+
+static FILES: &[ControlFile] = &[
+    ControlFile::writable("tasks"),
+    ControlFile::writable("notify_on_release"),
+    ControlFile {
+        name: "release_agent",
+        root_only: true,
+        max_write: MAX_AGENT_WRITE,
+    },
+    ControlFile::read_only("cgroup.events"),
+    ControlFile::writable("cgroup.clone_children"),
+    ControlFile::writable("cgroup.max.depth"),
+    ControlFile::writable("cgroup.max.descendants"),
+];
+
+/// Whose a control file is.
+#[derive(Clone, Copy)]
+pub(super) enum Keeper {
+    Framework,
+    Subsystem(SubsystemId),
+}
+
+impl Framework {
+    /// The control files of a group: the framework's, then those of each subsystem bound there.
+    ///
+    /// # Errors
+    /// ENOENT for a group that is not there.
+    pub fn files(&self, group: &GroupPath) -> Result<Vec<&'static str>, Refusal> {
+        let group = self.resolve(group)?;
+        Ok(self
+            .control_files(group)
+            .map(|(_, file)| file.name)
+            .collect())
+    }
+
+    /// Read a control file, with the newline that ends each of its lines.
+    ///
+    /// # Errors
+    /// ENOENT for a group or file that is not there, EISDIR for a group in a file's place, EACCES
+    /// without the right to read the group.
+    pub fn read(&self, by: &Credentials, group: &GroupPath, file: &str) -> Result<String, Refusal> {
+        let group = self.resolve(group)?;
+        let (keeper, _) = self.existing_file(group, file)?;
+        check_access(&self.core, by, group, Access::Read)?;
+        let text = match keeper {
+            Keeper::Framework => self.read_own(group, file),
+            Keeper::Subsystem(id) => self.subsystems.get(id).read(&self.core, by, group, file),
+        };
+        // A list of nothing has no line at all; every other value is one line at least.
+        Ok(if text.is_empty() && file == "tasks" {
+            text
+        } else {
+            text + "\n"
+        })
+    }
+
+    pub(super) fn write(
+        &mut self,
+        transaction: &mut Transaction,
+        path: &GroupPath,
+        file: &str,
+        value: &str,
+    ) -> Result<(), Refusal> {
+        let group = self.resolve(path)?;
+        let (keeper, row) = self.existing_file(group, file)?;
+        check_access(&self.core, &transaction.by, group, Access::Write)?;
+        let Some(max_write) = row.max_write else {
+            // A privileged writer gets past the file's mode and finds no write handler.
+            let errno = if transaction.by.uid == 0 {
+                Errno::EINVAL
+            } else {
+                Errno::EACCES
+            };
+            return Err(Refusal::new(
+                errno,
+                format!("{file} in {path} is read-only"),
+            ));
+        };
+        if value.is_empty() {
+            return Ok(());
+        }
+        if value.len() > max_write {
+            let length = value.len();
+            let rule = format!("{length} bytes to {file} in {path} are past {max_write}");
+            return Err(Refusal::new(Errno::E2BIG, rule));
+        }
+        match keeper {
+            Keeper::Framework if file == "tasks" => {
+                let task = self.written_task(&transaction.by, value)?;
+                return self.attach(transaction, group, task);
+            }
+            Keeper::Framework => self.write_own(transaction, group, file, value)?,
+            Keeper::Subsystem(id) => {
+                let (subsystems, mut cx) = self.context(transaction);
+                subsystems.get_mut(id).write(&mut cx, group, file, value)?;
+            }
+        }
+        transaction.event(|| Event::FileWritten {
+            group: path.clone(),
+            file: file.into(),
+            value: value.into(),
+        });
+        Ok(())
+    }
+
+    /// A control file of a group by name.
+    pub(super) fn control_file(
+        &self,
+        group: GroupId,
+        name: &str,
+    ) -> Option<(Keeper, &'static ControlFile)> {
+        self.control_files(group)
+            .find(|(_, file)| file.name == name)
+    }
+
+    fn control_files(
+        &self,
+        group: GroupId,
+    ) -> impl Iterator<Item = (Keeper, &'static ControlFile)> {
+        let is_root = self.core.groups[group].parent.is_none();
+        let own = FILES.iter().map(|file| (Keeper::Framework, file));
+        let theirs = self.bound_to(group).flat_map(|id| {
+            self.subsystems
+                .get(id)
+                .files()
+                .iter()
+                .map(move |file| (Keeper::Subsystem(id), file))
+        });
+        own.chain(theirs)
+            .filter(move |(_, file)| is_root || !file.root_only)
+    }
+
+    fn existing_file(
+        &self,
+        group: GroupId,
+        name: &str,
+    ) -> Result<(Keeper, &'static ControlFile), Refusal> {
+        self.control_file(group, name).ok_or_else(|| {
+            let group = &self.core.groups[group];
+            match group.children.contains_key(name) {
+                true => {
+                    let rule = format!("{name} in {} is a group, not a control file", group.path);
+                    Refusal::new(Errno::EISDIR, rule)
+                }
+                false => {
+                    let rule = format!("{} has no control file named {name:?}", group.path);
+                    Refusal::new(Errno::ENOENT, rule)
+                }
+            }
+        })
+    }
+
+    fn read_own(&self, group: GroupId, file: &str) -> String {
+        let this = &self.core.groups[group];
+        let attributes = &this.attributes;
+        match file {
+            "tasks" => self.tids(group),
+            "notify_on_release" => u8::from(attributes.notify_on_release).to_string(),
+            "release_agent" => self.core.hierarchies[this.hierarchy]
+                .state
+                .release_agent
+                .to_string(),
+            "cgroup.events" => {
+                let mut subtree = self.core.subtree(group);
+                let populated = subtree.any(|group| self.core.groups[group].tasks > 0);
+                format!("populated {}\nfrozen 0", u8::from(populated))
+            }
+            "cgroup.clone_children" => u8::from(attributes.clone_children).to_string(),
+            "cgroup.max.depth" => limit_text(attributes.max_depth),
+            _ => limit_text(attributes.max_descendants),
+        }
+    }
+
+    fn write_own(
+        &mut self,
+        transaction: &mut Transaction,
+        group: GroupId,
+        file: &str,
+        value: &str,
+    ) -> Result<(), Refusal> {
+        let before = self.core.groups[group].attributes;
+        let attributes = match file {
+            "release_agent" => return self.write_release_agent(transaction, group, value),
+            "notify_on_release" => Attributes {
+                notify_on_release: parse_flag(file, value)?,
+                ..before
+            },
+            "cgroup.clone_children" => Attributes {
+                clone_children: parse_flag(file, value)?,
+                ..before
+            },
+            "cgroup.max.depth" => Attributes {
+                max_depth: parse_limit(file, value)?,
+                ..before
+            },
+            _ => Attributes {
+                max_descendants: parse_limit(file, value)?,
+                ..before
+            },
+        };
+        self.set_attributes(transaction, group, attributes);
+        Ok(())
+    }
+
+    /// The agent runs with the supervisor's rights, so only root may name it.
+    fn write_release_agent(
+        &mut self,
+        transaction: &mut Transaction,
+        group: GroupId,
+        value: &str,
+    ) -> Result<(), Refusal> {
+        check_root(&transaction.by, "set a release_agent")?;
+        let hierarchy = self.core.groups[group].hierarchy;
+        let state = self.core.hierarchies[hierarchy].state.clone();
+        let release_agent = value.trim().into();
+        self.set_hierarchy_state(
+            transaction,
+            hierarchy,
+            HierarchyState {
+                release_agent,
+                ..state
+            },
+        );
+        Ok(())
+    }
+
+    fn tids(&self, group: GroupId) -> String {
+        let tasks = self.core.tasks_in(group);
+        let mut tids: Vec<Tid> = tasks.map(|task| self.core.tasks.slots[task].tid).collect();
+        tids.sort_unstable();
+        let lines: Vec<String> = tids.iter().map(Tid::to_string).collect();
+        lines.join("\n")
+    }
+
+    /// The task that a write to `tasks` names: one decimal tid, or 0 for the writer's own.
+    fn written_task(&self, by: &Credentials, value: &str) -> Result<TaskId, Refusal> {
+        let text = value.trim();
+        let is_decimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let tid = text
+            .parse::<i32>()
+            .ok()
+            .filter(|_| is_decimal)
+            .ok_or_else(|| {
+                let rule = format!("tasks takes one decimal thread id, not {text:?}");
+                Refusal::new(Errno::EINVAL, rule)
+            })?;
+        if tid == 0 {
+            return by.task.ok_or_else(|| {
+                let rule = "0 written to tasks is the writer's own task, and the writer is none";
+                Refusal::new(Errno::ESRCH, rule)
+            });
+        }
+        self.task_by_tid(Tid(tid.unsigned_abs())).ok_or_else(|| {
+            Refusal::new(
+                Errno::ESRCH,
+                format!("there is no living task with thread id {tid}"),
+            )
+        })
+    }
+}
+
+fn limit_text(limit: Option<u32>) -> String {
+    limit.map_or_else(|| "max".into(), |limit| limit.to_string())
+}
+
+/// `max` or a number that fits an int, as for the kernel's cgroup.max files.
+fn parse_limit(file: &str, value: &str) -> Result<Option<u32>, Refusal> {
+    let text = value.trim();
+    if text == "max" {
+        return Ok(None);
+    }
+    let range = || {
+        let rule = format!("{file} takes max or 0 to {}, not {text}", i32::MAX);
+        Refusal::new(Errno::ERANGE, rule)
+    };
+    match text.strip_prefix('-') {
+        Some(digits) => {
+            crate::subsystem::parse_u64(file, digits)?;
+            Err(range())
+        }
+        None => {
+            let number = crate::subsystem::parse_u64(file, text)?;
+            let number = i32::try_from(number).map_err(|_| range())?;
+            Ok(Some(number.unsigned_abs()))
+        }
+    }
+}

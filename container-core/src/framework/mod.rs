@@ -1,0 +1,272 @@
+//! The framework: plan, commit, and everything that they change.
+//!
+//! ```text
+//!             commands                    effects carried out
+//!   at rest ───────────► trial: apply all ──────────┐
+//!      ▲                   │ list effects           │ by the owner, on the host
+//!      │                   ▼                        ▼
+//!      ├──────────── undo everything            commit: apply all again,
+//!      │                                        generation + 1, events
+//!      └────────────────────────────────────────────┘
+//! ```
+//!
+//! A trial changes the live state and takes it all back: every change leaves its inverse in the
+//! transaction's log (the core's) or in the subsystem's own. So a plan costs what its commands cost,
+//! however large the state. What leaves the state (groups, css_sets, tasks) is freed only when the
+//! batch is settled, so that an undo finds it in its place, and a commit of the same generation does
+//! exactly what the trial did.
+//!
+//! Effects are not carried out here, and the events are not numbered here.
+
+mod attach;
+mod check;
+mod files;
+mod groups;
+mod info;
+mod ledger;
+mod mount;
+mod proc;
+mod resolve;
+mod tasks;
+mod undo;
+
+use undo::Leaving;
+
+pub use info::{GroupInfo, HierarchyInfo, TaskInfo};
+pub use ledger::Ledger;
+
+use crate::core::Core;
+use crate::group::DUMMY_ROOT;
+use crate::subsystem::{CPUACCT, Context, Subsystems};
+use crate::transaction::{Bill, Transaction, Undo};
+use crate::{Command, CpuSet, Credentials, Effect, Errno, Event, NodeSet, Plan, Refusal, TaskId};
+
+/// Most hierarchies at once: each costs every css_set a link.
+const MAX_HIERARCHIES: usize = 32;
+
+/// Most groups in one hierarchy, whatever cgroup.max.descendants says.
+const MAX_GROUPS: usize = 65_536;
+
+/// Deepest group, whatever cgroup.max.depth says.
+const MAX_DEPTH: u32 = 32;
+
+/// Most living tasks: about 4,000 machines of 256 vCPUs.
+const MAX_TASKS: usize = 1 << 20;
+
+/// Most dead tasks remembered one by one; older ones are retired into a sum.
+const MAX_DEAD: usize = 65_536;
+
+/// Counts commits; a plan made against an older one is stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u64);
+
+/// What the host's kernel allows the owner of the framework.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostResources {
+    /// CPUs the kernel allows us (affinity and cpuset of the supervisor), the root's effective CPUs.
+    pub allowed_cpus: CpuSet,
+    /// CPUs present on the host.
+    pub present_cpus: CpuSet,
+    /// Highest possible CPU number plus one: at or above it ERANGE, below it but absent EINVAL.
+    pub possible_cpus: u32,
+    /// Memory nodes of the host.
+    pub mems: NodeSet,
+}
+
+/// Hierarchies, groups and tasks, and what they mean to each other.
+pub struct Framework {
+    core: Core,
+    subsystems: Subsystems,
+    generation: Generation,
+    leaving: Leaving,
+}
+
+impl Framework {
+    /// No hierarchy, no task.
+    pub fn new(host: HostResources) -> Framework {
+        let core = Core::new(host);
+        let mut framework = Framework {
+            core,
+            subsystems: Subsystems::new(),
+            generation: Generation(0),
+            leaving: Leaving::default(),
+        };
+        let mut transaction = Transaction::trial(Credentials::ROOT);
+        for id in Subsystems::ids() {
+            let (subsystems, mut cx) = framework.context(&mut transaction);
+            subsystems.get_mut(id).css_alloc(&mut cx, DUMMY_ROOT, None);
+        }
+        framework.settle();
+        framework
+    }
+
+    /// The number of commits so far.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// What the framework believes the host to allow.
+    pub fn host(&self) -> &HostResources {
+        &self.core.host
+    }
+
+    /// A task id for a later Fork; never given twice.
+    pub fn allocate_task(&mut self) -> TaskId {
+        let id = TaskId(self.core.tasks.next);
+        self.core.tasks.next += 1;
+        id
+    }
+
+    /// Check a batch, each command against the state that the ones before it would leave. The state
+    /// is as before on return.
+    ///
+    /// # Errors
+    /// What the first refused command breaks; its index is in [`Refusal::command`].
+    pub fn plan(&mut self, by: &Credentials, commands: &[Command]) -> Result<Plan, Refusal> {
+        let mut transaction = Transaction::trial(*by);
+        let outcome = self.apply_all(&mut transaction, commands);
+        let effects = outcome.map(|()| self.effects(&transaction));
+        self.roll_back(transaction);
+        let commands = commands.to_vec();
+        Ok(Plan {
+            generation: self.generation,
+            by: *by,
+            commands,
+            host: None,
+            effects: effects?,
+        })
+    }
+
+    /// The host's allowed CPUs changed (hotplug, a shrunken host cpuset): the pins that follow from it.
+    pub fn plan_host_change(&mut self, host: HostResources) -> Plan {
+        let mut transaction = Transaction::trial(Credentials::ROOT);
+        self.change_host(&mut transaction, host.clone());
+        let effects = self.effects(&transaction);
+        self.roll_back(transaction);
+        Plan {
+            generation: self.generation,
+            by: Credentials::ROOT,
+            commands: Vec::new(),
+            host: Some(host),
+            effects,
+        }
+    }
+
+    /// Make a plan real: its effects are carried out, and nothing was committed since it was made.
+    ///
+    /// # Errors
+    /// ESTALE if anything was committed since; nothing has changed then.
+    pub fn commit(&mut self, plan: Plan) -> Result<Vec<Event>, Refusal> {
+        if plan.generation != self.generation {
+            let (then, now) = (plan.generation.0, self.generation.0);
+            let rule = format!("the plan is of generation {then} and the framework of {now}");
+            return Err(Refusal::new(Errno::ESTALE, rule));
+        }
+        let mut transaction = Transaction::lasting(plan.by);
+        if let Some(host) = plan.host {
+            self.change_host(&mut transaction, host);
+        }
+        if let Err(refusal) = self.apply_all(&mut transaction, &plan.commands) {
+            self.roll_back(transaction);
+            return Err(refusal);
+        }
+        self.settle();
+        self.generation.0 += 1;
+        Ok(transaction.into_events())
+    }
+
+    fn apply_all(
+        &mut self,
+        transaction: &mut Transaction,
+        commands: &[Command],
+    ) -> Result<(), Refusal> {
+        for (index, command) in commands.iter().enumerate() {
+            let outcome = self.apply(transaction, command);
+            outcome.map_err(|refusal| Refusal {
+                command: index,
+                ..refusal
+            })?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, transaction: &mut Transaction, command: &Command) -> Result<(), Refusal> {
+        match command {
+            Command::Mount {
+                hierarchy,
+                subsystems,
+            } => self.mount(transaction, hierarchy, subsystems),
+            Command::Unmount { hierarchy } => self.unmount(transaction, hierarchy),
+            Command::Mkdir { group } => self.mkdir(transaction, group),
+            Command::Rmdir { group } => self.rmdir(transaction, group),
+            Command::Rename { group, to } => self.rename(transaction, group, to),
+            Command::Chown {
+                group,
+                uid,
+                gid,
+                mode,
+            } => self.chown(transaction, group, (*uid, *gid, *mode)),
+            Command::Write { group, file, value } => self.write(transaction, group, file, value),
+            Command::Attach { group, task } => {
+                let group = self.resolve(group)?;
+                self.attach(transaction, group, *task)
+            }
+            Command::Fork {
+                task,
+                name,
+                tid,
+                parent,
+            } => self.fork(transaction, (*task, name, *tid), *parent),
+            Command::Exit { task } => self.exit(transaction, *task),
+            Command::Clone { task, subsystem } => self.clone_group(transaction, *task, subsystem),
+        }
+    }
+
+    fn change_host(&mut self, transaction: &mut Transaction, host: HostResources) {
+        let before = Box::new(std::mem::replace(&mut self.core.host, host));
+        transaction.log.push(Undo::Host { before });
+        for id in Subsystems::ids() {
+            let (subsystems, mut cx) = self.context(transaction);
+            subsystems.get_mut(id).host_changed(&mut cx);
+        }
+    }
+
+    /// What is to be done on the host so that the state after the batch is true.
+    fn effects(&self, transaction: &Transaction) -> Vec<Effect> {
+        let touched = &transaction.touched;
+        let pins = touched.pins.iter().filter_map(|(task, before)| {
+            let slot = self.core.tasks.get(*task)?;
+            let cpus = self.subsystems.cpuset.cpus_of(&self.core, slot)?;
+            (Some(cpus) != *before).then_some(Effect::Pin {
+                task: *task,
+                cpus,
+                before: *before,
+            })
+        });
+        let samples = touched.bills.iter().filter_map(|bill| {
+            let (Bill::Moved(task, _) | Bill::Reset(task)) = *bill;
+            let slot = self.core.tasks.get(task)?;
+            let is_due = match *bill {
+                // Reset as well: once is enough.
+                Bill::Moved(_, from) => {
+                    self.core.group_for(CPUACCT, slot) != from && !touched.is_reset(task)
+                }
+                Bill::Reset(_) => true,
+            };
+            (is_due && !touched.born.contains(&task)).then_some(Effect::Sample { task })
+        });
+        pins.chain(samples).collect()
+    }
+
+    /// The subsystems, and what their callbacks are given.
+    fn context<'a>(
+        &'a mut self,
+        transaction: &'a mut Transaction,
+    ) -> (&'a mut Subsystems, Context<'a>) {
+        let cx = Context {
+            core: &self.core,
+            touched: &mut transaction.touched,
+        };
+        (&mut self.subsystems, cx)
+    }
+}

@@ -1,0 +1,386 @@
+//! cpuset: which host CPUs the tasks of a group run on.
+//!
+//! Requested and effective values are apart. `cpuset.cpus` and `cpuset.mems` are what was asked for,
+//! and only a write changes them; the effective values are what of that the host allows now, and
+//! follow it. Where the host allows nothing of what was asked, the nearest ancestor's effective
+//! values are in force, as in cgroup v2. What was never asked for (a new group) is empty, and a
+//! group that has nothing takes no task.
+//!
+//! `cpuset.placement` is our own. `float` gives every task of the group all of its effective CPUs.
+//! `one-to-one` gives each vCPU task a CPU of its own, its *seat*; the group's other tasks have what
+//! is left. Where a shrinking host leaves fewer CPUs than vCPUs, the vCPUs without a seat float until
+//! there are enough again.
+//!
+//! The rules and their errnos are those of validate_change() and friends in kernel/cgroup/cpuset.c
+//! and cpuset-v1.c. "Exclusive" means among the groups of the framework.
+
+mod rules;
+mod seats;
+
+use std::collections::BTreeMap;
+
+use crate::core::Core;
+use crate::group::GroupId;
+use crate::subsystem::{CPUSET, Context, ControlFile, CssTable, Subsystem, parse_flag, parse_u64};
+use crate::table::TaskSlot;
+use crate::{CpuSet, Credentials, Errno, IdSet, MAX_CPUS, NodeSet, Refusal, TaskId};
+
+/// One group's cpuset.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub cpus: CpuSet,
+    pub mems: NodeSet,
+    pub effective_cpus: CpuSet,
+    effective_mems: NodeSet,
+    pub cpu_exclusive: bool,
+    pub mem_exclusive: bool,
+    /// The CPU of each vCPU task of a one-to-one group; None for a floating one.
+    seats: Option<BTreeMap<TaskId, u32>>,
+}
+
+impl State {
+    const EMPTY: State = State {
+        cpus: CpuSet::EMPTY,
+        mems: NodeSet::EMPTY,
+        effective_cpus: CpuSet::EMPTY,
+        effective_mems: NodeSet::EMPTY,
+        cpu_exclusive: false,
+        mem_exclusive: false,
+        seats: None,
+    };
+}
+
+/// Bytes of a written list (kernel: max_write_len of cpuset.cpus).
+const MAX_LIST_WRITE: Option<usize> = Some(100 + 6 * MAX_CPUS);
+
+static FILES: &[ControlFile] = &[
+    ControlFile {
+        name: "cpuset.cpus",
+        root_only: false,
+        max_write: MAX_LIST_WRITE,
+    },
+    ControlFile {
+        name: "cpuset.mems",
+        root_only: false,
+        max_write: MAX_LIST_WRITE,
+    },
+    ControlFile::read_only("cpuset.effective_cpus"),
+    ControlFile::read_only("cpuset.effective_mems"),
+    ControlFile::writable("cpuset.cpu_exclusive"),
+    ControlFile::writable("cpuset.mem_exclusive"),
+    ControlFile::writable("cpuset.sched_load_balance"),
+    ControlFile::writable("cpuset.placement"),
+];
+
+pub(crate) struct Cpuset {
+    states: CssTable<State>,
+}
+
+impl Cpuset {
+    pub fn new() -> Cpuset {
+        Cpuset {
+            states: CssTable::new(),
+        }
+    }
+
+    pub fn state(&self, group: GroupId) -> &State {
+        self.states.get(group)
+    }
+
+    /// What a task is to be confined to; None where the subsystem is not mounted.
+    pub fn cpus_of(&self, core: &Core, task: TaskSlot) -> Option<CpuSet> {
+        let group = core
+            .is_bound(CPUSET)
+            .then(|| core.group_for(CPUSET, task))?;
+        Some(self.state(group).cpus_for(&core.tasks.slots[task]))
+    }
+
+    /// Every task of the group may get other CPUs by what is done next.
+    fn touch(&self, cx: &mut Context<'_>, group: GroupId) {
+        for task in cx.core.tasks_in(group) {
+            cx.touched
+                .pin(cx.core.tasks.slots[task].id, || self.cpus_of(cx.core, task));
+        }
+    }
+
+    /// Bring effective values up to date from a group down. Below a group whose effective values
+    /// stay, nothing changes, unless the host itself did (`everywhere`).
+    ///
+    /// Returns the first group whose vCPUs no longer have a CPU each, though it is one-to-one.
+    fn refresh(&mut self, cx: &mut Context<'_>, top: GroupId, everywhere: bool) -> Option<GroupId> {
+        let mut crowded = None;
+        let mut pending = vec![top];
+        while let Some(group) = pending.pop() {
+            let (cpus, mems) = self.effective(cx.core, group);
+            let state = self.state(group);
+            let changed = state.effective_cpus != cpus || state.effective_mems != mems;
+            if changed {
+                self.touch(cx, group);
+                let state = self.states.edit(group);
+                (state.effective_cpus, state.effective_mems) = (cpus, mems);
+                if !self.reseat(cx.core, group) {
+                    crowded = crowded.or(Some(group));
+                }
+            }
+            if changed || everywhere {
+                pending.extend(cx.core.groups[group].children.values());
+            }
+        }
+        crowded
+    }
+
+    /// What of the requested values is in force, the parent's being up to date.
+    fn effective(&self, core: &Core, group: GroupId) -> (CpuSet, NodeSet) {
+        let host = &core.host;
+        let Some(parent) = core.groups[group].parent else {
+            return (host.allowed_cpus, host.mems);
+        };
+        let (state, parent) = (self.state(group), self.state(parent));
+        let cpus = in_force(state.cpus, host.allowed_cpus, parent.effective_cpus);
+        let mems = in_force(state.mems, host.mems, parent.effective_mems);
+        (cpus, mems)
+    }
+
+    /// Give a new group its parent's values, unless a sibling is exclusive and could not share them.
+    fn copy_parent(&mut self, cx: &mut Context<'_>, group: GroupId) {
+        let Some(parent) = cx.core.groups[group].parent else {
+            return;
+        };
+        let mut siblings = cx.core.groups[parent].children.values();
+        if siblings.any(|child| self.state(*child).is_exclusive()) {
+            return;
+        }
+        let State { cpus, mems, .. } = *self.state(parent);
+        let state = self.states.edit(group);
+        (state.cpus, state.mems) = (cpus, mems);
+        self.refresh(cx, group, false);
+    }
+
+    fn write_cpus(
+        &mut self,
+        cx: &mut Context<'_>,
+        group: GroupId,
+        value: &str,
+    ) -> Result<(), Refusal> {
+        let cpus = CpuSet::parse(value, cx.core.host.possible_cpus)?;
+        rules::cpus_are_present(&cx.core.host, cpus)?;
+        let state = self.state(group);
+        if state.cpus == cpus {
+            return Ok(());
+        }
+        rules::cpus_are_allowed(&cx.core.host, cpus)?;
+        let trial = State {
+            cpus,
+            ..state.clone()
+        };
+        self.validate_change(cx.core, group, &trial)?;
+        self.states.edit(group).cpus = cpus;
+        match self.refresh(cx, group, false) {
+            Some(crowded) => Err(self.too_few_cpus(cx.core, crowded)),
+            None => Ok(()),
+        }
+    }
+
+    fn write_mems(
+        &mut self,
+        cx: &mut Context<'_>,
+        group: GroupId,
+        value: &str,
+    ) -> Result<(), Refusal> {
+        let mems = NodeSet::parse(value, NodeSet::CAPACITY)?;
+        rules::mems_are_enforced(&cx.core.host, mems)?;
+        let state = self.state(group);
+        if state.mems != mems {
+            let trial = State {
+                mems,
+                ..state.clone()
+            };
+            self.validate_change(cx.core, group, &trial)?;
+            self.states.edit(group).mems = mems;
+            self.refresh(cx, group, false);
+        }
+        Ok(())
+    }
+
+    fn write_flag(
+        &mut self,
+        cx: &mut Context<'_>,
+        group: GroupId,
+        file: &str,
+        value: &str,
+    ) -> Result<(), Refusal> {
+        let flag = parse_flag(file, value)?;
+        let mut trial = self.state(group).clone();
+        match file {
+            "cpuset.cpu_exclusive" => trial.cpu_exclusive = flag,
+            _ => trial.mem_exclusive = flag,
+        }
+        self.validate_change(cx.core, group, &trial)?;
+        *self.states.edit(group) = trial;
+        Ok(())
+    }
+}
+
+/// What of the requested is allowed; where that is nothing, what is in force above.
+fn in_force<const WORDS: usize>(
+    requested: IdSet<WORDS>,
+    allowed: IdSet<WORDS>,
+    above: IdSet<WORDS>,
+) -> IdSet<WORDS> {
+    let granted = requested & allowed;
+    match granted.is_empty() && !requested.is_empty() {
+        true => above,
+        false => granted,
+    }
+}
+
+impl Subsystem for Cpuset {
+    fn name(&self) -> &'static str {
+        "cpuset"
+    }
+
+    fn files(&self) -> &'static [ControlFile] {
+        FILES
+    }
+
+    fn css_alloc(&mut self, cx: &mut Context<'_>, group: GroupId, parent: Option<GroupId>) {
+        self.states.insert(group, State::EMPTY);
+        if parent.is_none() {
+            let state = self.states.edit(group);
+            (state.cpu_exclusive, state.mem_exclusive) = (true, true);
+            (state.cpus, state.mems) = (cx.core.host.allowed_cpus, cx.core.host.mems);
+            (state.effective_cpus, state.effective_mems) = (state.cpus, state.mems);
+        }
+    }
+
+    fn css_online(&mut self, cx: &mut Context<'_>, group: GroupId) {
+        if cx.core.groups[group].attributes.clone_children {
+            self.copy_parent(cx, group);
+        }
+    }
+
+    fn css_free(&mut self, group: GroupId) {
+        self.states.free(group);
+    }
+
+    fn can_attach(
+        &mut self,
+        cx: &mut Context<'_>,
+        task: TaskSlot,
+        to: GroupId,
+    ) -> Result<(), Refusal> {
+        let (group, state) = (&cx.core.groups[to], self.state(to));
+        for (file, is_empty) in [
+            ("cpuset.cpus", state.cpus.is_empty()),
+            ("cpuset.mems", state.mems.is_empty()),
+        ] {
+            if is_empty {
+                let name = &cx.core.tasks.slots[task].name;
+                let rule = format!(
+                    "task {name} cannot enter {}, whose {file} is empty",
+                    group.path
+                );
+                return Err(Refusal::new(Errno::ENOSPC, rule));
+            }
+        }
+        self.has_seat_for(cx.core, task, to)?;
+        cx.touched
+            .pin(cx.core.tasks.slots[task].id, || self.cpus_of(cx.core, task));
+        Ok(())
+    }
+
+    fn attach(&mut self, cx: &mut Context<'_>, _task: TaskSlot, from: GroupId, to: GroupId) {
+        for group in [from, to] {
+            self.members_changed(cx, group);
+        }
+    }
+
+    /// # Errors
+    /// ENOSPC for one more vCPU than a one-to-one group has CPUs.
+    fn fork(
+        &mut self,
+        cx: &mut Context<'_>,
+        task: TaskSlot,
+        group: GroupId,
+    ) -> Result<(), Refusal> {
+        self.has_seat_for(cx.core, task, group)?;
+        cx.touched.pin(cx.core.tasks.slots[task].id, || None);
+        self.members_changed(cx, group);
+        Ok(())
+    }
+
+    fn exit(&mut self, cx: &mut Context<'_>, group: GroupId) {
+        self.members_changed(cx, group);
+    }
+
+    fn bind(&mut self, cx: &mut Context<'_>, from: GroupId, to: GroupId) {
+        self.touch(cx, from);
+        self.states.rebind(from, to);
+    }
+
+    fn post_clone(&mut self, cx: &mut Context<'_>, group: GroupId) {
+        self.copy_parent(cx, group);
+    }
+
+    fn host_changed(&mut self, cx: &mut Context<'_>) {
+        let root = cx.core.root_of(CPUSET);
+        let state = self.states.edit(root);
+        (state.cpus, state.mems) = (cx.core.host.allowed_cpus, cx.core.host.mems);
+        self.refresh(cx, root, true);
+    }
+
+    fn read(&self, _core: &Core, _by: &Credentials, group: GroupId, file: &str) -> String {
+        let state = self.state(group);
+        match file {
+            "cpuset.cpus" => state.cpus.to_string(),
+            "cpuset.mems" => state.mems.to_string(),
+            "cpuset.effective_cpus" => state.effective_cpus.to_string(),
+            "cpuset.effective_mems" => state.effective_mems.to_string(),
+            "cpuset.cpu_exclusive" => u8::from(state.cpu_exclusive).to_string(),
+            "cpuset.mem_exclusive" => u8::from(state.mem_exclusive).to_string(),
+            "cpuset.sched_load_balance" => "1".into(),
+            _ => state.placement().into(),
+        }
+    }
+
+    fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        group: GroupId,
+        file: &str,
+        value: &str,
+    ) -> Result<(), Refusal> {
+        let is_root = cx.core.groups[group].parent.is_none();
+        match file {
+            "cpuset.cpus" | "cpuset.mems" | "cpuset.placement" if is_root => {
+                let rule = format!("{file} of the root group {} is the host's", {
+                    &cx.core.groups[group].path
+                });
+                Err(Refusal::new(Errno::EACCES, rule))
+            }
+            "cpuset.cpus" => self.write_cpus(cx, group, value),
+            "cpuset.mems" => self.write_mems(cx, group, value),
+            "cpuset.placement" => self.write_placement(cx, group, value),
+            "cpuset.sched_load_balance" => match parse_u64(file, value)? {
+                0 => {
+                    let rule = format!("{file} 0 would not be enforced: only 1 is accepted");
+                    Err(Refusal::new(Errno::EINVAL, rule))
+                }
+                _ => Ok(()),
+            },
+            _ => self.write_flag(cx, group, file, value),
+        }
+    }
+
+    fn undo(&mut self) {
+        self.states.undo();
+    }
+
+    fn settle(&mut self) {
+        self.states.settle();
+    }
+
+    fn dump(&self) -> String {
+        self.states.dump()
+    }
+}

@@ -1,0 +1,222 @@
+//! Which values a cpuset may take beside those of its parent, children and siblings.
+//!
+//! All of it is asked of a trial copy before the live state is touched. The order of the checks is
+//! the kernel's, since it decides which errno a value gets that breaks two rules.
+
+use super::{Cpuset, State};
+use crate::core::Core;
+use crate::group::GroupId;
+use crate::{CpuSet, Errno, GroupPath, HostResources, IdSet, NodeSet, Refusal};
+
+/// # Errors
+/// EINVAL for a CPU that the host does not have.
+pub(super) fn cpus_are_present(host: &HostResources, cpus: CpuSet) -> Result<(), Refusal> {
+    if !cpus.is_subset_of(&host.present_cpus) {
+        let present = host.present_cpus;
+        let rule = format!("cpuset.cpus {cpus} is not a subset of the host's {present}");
+        return Err(Refusal::new(Errno::EINVAL, rule));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// EACCES for a CPU that is there but not for us: it could not be enforced.
+pub(super) fn cpus_are_allowed(host: &HostResources, cpus: CpuSet) -> Result<(), Refusal> {
+    if !cpus.is_subset_of(&host.allowed_cpus) {
+        let allowed = host.allowed_cpus;
+        let rule =
+            format!("cpuset.cpus {cpus} is not a subset of {allowed}, which the host allows");
+        return Err(Refusal::new(Errno::EACCES, rule));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// EINVAL for a node that the host does not have, and for some nodes of several: guest RAM is not
+/// bound to nodes yet, so nothing but all of them is in force.
+pub(super) fn mems_are_enforced(host: &HostResources, mems: NodeSet) -> Result<(), Refusal> {
+    let all = host.mems;
+    if !mems.is_subset_of(&all) {
+        let rule = format!("cpuset.mems {mems} is not a subset of the host's {all}");
+        return Err(Refusal::new(Errno::EINVAL, rule));
+    }
+    if !mems.is_empty() && mems != all {
+        let rule = format!("cpuset.mems {mems} of the host's {all} would not be enforced");
+        return Err(Refusal::new(Errno::EINVAL, rule));
+    }
+    Ok(())
+}
+
+impl State {
+    pub(super) fn is_exclusive(&self) -> bool {
+        self.cpu_exclusive || self.mem_exclusive
+    }
+}
+
+impl Cpuset {
+    /// May the group have these values?
+    ///
+    /// Below a root only the flags are compared: its values are the host's, which may shrink under
+    /// values asked for before, and what is asked for now is held against the host itself.
+    ///
+    /// # Errors
+    /// EBUSY where a child has more, EACCES where the parent has less, ENOSPC for nothing at all
+    /// while tasks are in the group, EINVAL for an overlap where one of two siblings is exclusive.
+    pub(super) fn validate_change(
+        &self,
+        core: &Core,
+        group: GroupId,
+        trial: &State,
+    ) -> Result<(), Refusal> {
+        let this = &core.groups[group];
+        for child in this.children.values() {
+            let path = &core.groups[*child].path;
+            let child = self.state(*child);
+            self.holds_flags_of_child(trial, child, path)?;
+            if this.parent.is_some() {
+                self.holds_values_of_child(trial, child, path)?;
+            }
+        }
+        let Some(parent) = this.parent else {
+            return Ok(());
+        };
+        let above = &core.groups[parent];
+        self.flags_are_held_by_parent(trial, self.state(parent), &above.path)?;
+        if above.parent.is_some() {
+            self.values_are_held_by_parent(trial, self.state(parent), &above.path)?;
+        }
+        let before = self.state(group);
+        for (file, cleared) in [
+            (
+                "cpuset.cpus",
+                trial.cpus.is_empty() && !before.cpus.is_empty(),
+            ),
+            (
+                "cpuset.mems",
+                trial.mems.is_empty() && !before.mems.is_empty(),
+            ),
+        ] {
+            if cleared && this.tasks > 0 {
+                let (tasks, path) = (this.tasks, &this.path);
+                let rule = format!("{file} cannot be empty while {tasks} tasks are in {path}");
+                return Err(Refusal::new(Errno::ENOSPC, rule));
+            }
+        }
+        for sibling in core.groups[parent]
+            .children
+            .values()
+            .filter(|child| **child != group)
+        {
+            let path = &core.groups[*sibling].path;
+            self.is_apart_from(trial, self.state(*sibling), path)?;
+        }
+        Ok(())
+    }
+
+    fn holds_values_of_child(
+        &self,
+        trial: &State,
+        child: &State,
+        path: &GroupPath,
+    ) -> Result<(), Refusal> {
+        let rule = if !child.cpus.is_subset_of(&trial.cpus) {
+            let (cpus, held) = (list(trial.cpus), list(child.cpus));
+            format!("cpuset.cpus {cpus} does not hold the {held} of the child {path}")
+        } else if !child.mems.is_subset_of(&trial.mems) {
+            let (mems, held) = (list(trial.mems), list(child.mems));
+            format!("cpuset.mems {mems} does not hold the {held} of the child {path}")
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::new(Errno::EBUSY, rule))
+    }
+
+    fn holds_flags_of_child(
+        &self,
+        trial: &State,
+        child: &State,
+        path: &GroupPath,
+    ) -> Result<(), Refusal> {
+        let rule = if child.cpu_exclusive && !trial.cpu_exclusive {
+            format!("cpuset.cpu_exclusive cannot be 0 while that of the child {path} is 1")
+        } else if child.mem_exclusive && !trial.mem_exclusive {
+            format!("cpuset.mem_exclusive cannot be 0 while that of the child {path} is 1")
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::new(Errno::EBUSY, rule))
+    }
+
+    fn values_are_held_by_parent(
+        &self,
+        trial: &State,
+        parent: &State,
+        path: &GroupPath,
+    ) -> Result<(), Refusal> {
+        let rule = if !trial.cpus.is_subset_of(&parent.cpus) {
+            let (cpus, held) = (list(trial.cpus), list(parent.cpus));
+            format!("cpuset.cpus {cpus} is not a subset of the parent's {held} in {path}")
+        } else if !trial.mems.is_subset_of(&parent.mems) {
+            let (mems, held) = (list(trial.mems), list(parent.mems));
+            format!("cpuset.mems {mems} is not a subset of the parent's {held} in {path}")
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::new(Errno::EACCES, rule))
+    }
+
+    fn flags_are_held_by_parent(
+        &self,
+        trial: &State,
+        parent: &State,
+        path: &GroupPath,
+    ) -> Result<(), Refusal> {
+        let rule = if trial.cpu_exclusive && !parent.cpu_exclusive {
+            format!("cpuset.cpu_exclusive cannot be 1 while that of the parent {path} is 0")
+        } else if trial.mem_exclusive && !parent.mem_exclusive {
+            format!("cpuset.mem_exclusive cannot be 1 while that of the parent {path} is 0")
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::new(Errno::EACCES, rule))
+    }
+
+    fn is_apart_from(
+        &self,
+        trial: &State,
+        sibling: &State,
+        path: &GroupPath,
+    ) -> Result<(), Refusal> {
+        let cpu_exclusive = trial.cpu_exclusive || sibling.cpu_exclusive;
+        let mem_exclusive = trial.mem_exclusive || sibling.mem_exclusive;
+        let (file, ours, theirs) = if cpu_exclusive && trial.cpus.intersects(&sibling.cpus) {
+            (
+                "cpuset.cpus",
+                trial.cpus.to_string(),
+                sibling.cpus.to_string(),
+            )
+        } else if mem_exclusive && trial.mems.intersects(&sibling.mems) {
+            (
+                "cpuset.mems",
+                trial.mems.to_string(),
+                sibling.mems.to_string(),
+            )
+        } else {
+            return Ok(());
+        };
+        let overlap = format!("{file} {ours} overlaps the {theirs} of the sibling {path}");
+        Err(Refusal::new(
+            Errno::EINVAL,
+            format!("{overlap}, and one of the two is exclusive"),
+        ))
+    }
+}
+
+/// A set inside a sentence.
+fn list<const WORDS: usize>(set: IdSet<WORDS>) -> String {
+    if set.is_empty() {
+        "nothing".into()
+    } else {
+        set.to_string()
+    }
+}

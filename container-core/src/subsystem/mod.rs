@@ -1,0 +1,336 @@
+//! Subsystems: what a group means to its tasks.
+//!
+//! The framework knows groups and who is in them; a subsystem gives a group its effect (which CPUs,
+//! which bill). Each is bound to one hierarchy at a time, keeps its own state keyed by group, and
+//! is told of what happens through the kernel's callbacks (struct cgroup_subsys). Adding one is one
+//! file and its lines in [`Subsystems`].
+
+pub(crate) mod cpuacct;
+pub(crate) mod cpuset;
+pub(crate) mod debug;
+
+use std::fmt::{Debug, Write};
+
+use crate::core::Core;
+use crate::group::GroupId;
+use crate::table::TaskSlot;
+use crate::transaction::Touched;
+use crate::{Credentials, Errno, Refusal};
+
+/// Which subsystem: its place in [`Subsystems`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SubsystemId(pub usize);
+
+pub(crate) const CPUSET: SubsystemId = SubsystemId(0);
+pub(crate) const CPUACCT: SubsystemId = SubsystemId(1);
+pub(crate) const DEBUG: SubsystemId = SubsystemId(2);
+
+/// The registered subsystems.
+pub(crate) struct Subsystems {
+    pub cpuset: cpuset::Cpuset,
+    pub cpuacct: cpuacct::Cpuacct,
+    pub debug: debug::Debug,
+}
+
+impl Subsystems {
+    pub const COUNT: usize = 3;
+
+    pub fn new() -> Subsystems {
+        Subsystems {
+            cpuset: cpuset::Cpuset::new(),
+            cpuacct: cpuacct::Cpuacct::new(),
+            debug: debug::Debug,
+        }
+    }
+
+    pub fn ids() -> impl DoubleEndedIterator<Item = SubsystemId> + Clone {
+        (0..Self::COUNT).map(SubsystemId)
+    }
+
+    pub fn get(&self, id: SubsystemId) -> &dyn Subsystem {
+        match id {
+            CPUSET => &self.cpuset,
+            CPUACCT => &self.cpuacct,
+            DEBUG => &self.debug,
+            SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
+        }
+    }
+
+    pub fn get_mut(&mut self, id: SubsystemId) -> &mut dyn Subsystem {
+        match id {
+            CPUSET => &mut self.cpuset,
+            CPUACCT => &mut self.cpuacct,
+            DEBUG => &mut self.debug,
+            SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
+        }
+    }
+
+    /// A subsystem by name.
+    ///
+    /// # Errors
+    /// EINVAL where there is none of that name.
+    pub fn named(&self, name: &str) -> Result<SubsystemId, Refusal> {
+        Self::ids()
+            .find(|id| self.get(*id).name() == name)
+            .ok_or_else(|| {
+                let names: Vec<_> = Self::ids().map(|id| self.get(id).name()).collect();
+                let rule = format!("there is no subsystem {name:?}, only {}", names.join(", "));
+                Refusal::new(Errno::EINVAL, rule)
+            })
+    }
+}
+
+/// What a callback may look at, and where it says which tasks it concerns.
+pub(crate) struct Context<'a> {
+    pub core: &'a Core,
+    pub touched: &'a mut Touched,
+}
+
+/// One resource controller. Callbacks come for groups of the hierarchy that it is bound to.
+pub(crate) trait Subsystem: Send {
+    fn name(&self) -> &'static str;
+
+    fn files(&self) -> &'static [ControlFile];
+
+    /// A group is being made (a root, where `parent` is None).
+    fn css_alloc(&mut self, _cx: &mut Context<'_>, _group: GroupId, _parent: Option<GroupId>) {}
+
+    /// The group is in its tree.
+    fn css_online(&mut self, _cx: &mut Context<'_>, _group: GroupId) {}
+
+    /// The group has left its tree; it may still come back through [`undo`](Self::undo).
+    fn css_offline(&mut self, _group: GroupId, _parent: GroupId) {}
+
+    /// The group will not come back.
+    fn css_free(&mut self, _group: GroupId) {}
+
+    /// May the task enter? If no subsystem objects, the move cannot fail any more.
+    fn can_attach(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _task: TaskSlot,
+        _to: GroupId,
+    ) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Another subsystem objected to what this one had agreed to.
+    fn cancel_attach(&mut self, _cx: &mut Context<'_>, _task: TaskSlot, _to: GroupId) {}
+
+    /// The task has moved.
+    fn attach(&mut self, _cx: &mut Context<'_>, _task: TaskSlot, _from: GroupId, _to: GroupId) {}
+
+    /// A task was born into the group. can_attach was not asked; what cannot be given is refused here.
+    fn fork(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _task: TaskSlot,
+        _group: GroupId,
+    ) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// A task has left the group and all others for good.
+    fn exit(&mut self, _cx: &mut Context<'_>, _group: GroupId) {}
+
+    /// The subsystem goes from one hierarchy's root to another's; neither has children. The core
+    /// still says the old one.
+    fn bind(&mut self, _cx: &mut Context<'_>, _from: GroupId, _to: GroupId) {}
+
+    /// The group was made by clone; its task enters next.
+    fn post_clone(&mut self, _cx: &mut Context<'_>, _group: GroupId) {}
+
+    /// The host allows other CPUs or nodes than before.
+    fn host_changed(&mut self, _cx: &mut Context<'_>) {}
+
+    /// A file of [`files`](Self::files), without the final newline.
+    fn read(&self, core: &Core, by: &Credentials, group: GroupId, file: &str) -> String;
+
+    /// Write a file that is writable in the table.
+    fn write(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _group: GroupId,
+        file: &str,
+        _value: &str,
+    ) -> Result<(), Refusal> {
+        Err(Refusal::new(Errno::EINVAL, format!("{file} is read-only")))
+    }
+
+    /// Take back everything since the last `settle`.
+    fn undo(&mut self) {}
+
+    /// What was done stays.
+    fn settle(&mut self) {}
+
+    /// The whole state as text, equal for equal states.
+    fn dump(&self) -> String {
+        String::new()
+    }
+}
+
+/// One row of a table of control files.
+pub(crate) struct ControlFile {
+    pub name: &'static str,
+    /// Only in a hierarchy's root group.
+    pub root_only: bool,
+    /// Bytes that a write may have; None for a read-only file.
+    pub max_write: Option<usize>,
+}
+
+/// Bytes that a write may have where the file does not say otherwise: a page, as in the kernel.
+const MAX_WRITE: usize = 4096;
+
+impl ControlFile {
+    pub const fn read_only(name: &'static str) -> ControlFile {
+        ControlFile {
+            name,
+            root_only: false,
+            max_write: None,
+        }
+    }
+
+    pub const fn writable(name: &'static str) -> ControlFile {
+        ControlFile {
+            name,
+            root_only: false,
+            max_write: Some(MAX_WRITE),
+        }
+    }
+}
+
+/// Parse a number as the kernel's kstrtoull does with base 0: an optional `+`, then decimal, `0x`
+/// hexadecimal or `0` octal digits, and at most one newline after them.
+///
+/// # Errors
+/// EINVAL for anything else, ERANGE past 64 bits.
+pub(crate) fn parse_u64(file: &str, value: &str) -> Result<u64, Refusal> {
+    let text = value.strip_suffix('\n').unwrap_or(value);
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let (digits, radix) = match digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"))
+    {
+        Some(digits) => (digits, 16),
+        None if digits.len() > 1 && digits.starts_with('0') => (&digits[1..], 8),
+        None => (digits, 10),
+    };
+    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
+        let rule = format!("{file} takes a number, and {text:?} is none");
+        return Err(Refusal::new(Errno::EINVAL, rule));
+    }
+    u64::from_str_radix(digits, radix).map_err(|_| {
+        Refusal::new(
+            Errno::ERANGE,
+            format!("{file} takes numbers up to {}, not {text}", u64::MAX),
+        )
+    })
+}
+
+/// A flag file: any number but 0 sets it.
+///
+/// # Errors
+/// Those of [`parse_u64`].
+pub(crate) fn parse_flag(file: &str, value: &str) -> Result<bool, Refusal> {
+    Ok(parse_u64(file, value)? != 0)
+}
+
+/// A subsystem's state by group, with an undo log.
+pub(crate) struct CssTable<T> {
+    states: Vec<Option<T>>,
+    log: Vec<(GroupId, Option<T>)>,
+}
+
+impl<T: Clone + Debug> CssTable<T> {
+    pub fn new() -> CssTable<T> {
+        CssTable {
+            states: Vec::new(),
+            log: Vec::new(),
+        }
+    }
+
+    pub fn get(&self, group: GroupId) -> &T {
+        let state = self.states.get(group.index()).and_then(Option::as_ref);
+        state.expect("css_alloc comes before every other callback of a group")
+    }
+
+    /// Change a group's state; it comes back with [`undo`](Self::undo).
+    pub fn edit(&mut self, group: GroupId) -> &mut T {
+        self.log.push((group, Some(self.get(group).clone())));
+        self.get_mut(group)
+    }
+
+    /// Change a group's state outside any batch.
+    pub fn get_mut(&mut self, group: GroupId) -> &mut T {
+        let state = self.states.get_mut(group.index()).and_then(Option::as_mut);
+        state.expect("css_alloc comes before every other callback of a group")
+    }
+
+    pub fn insert(&mut self, group: GroupId, state: T) {
+        let before = self.put(group, Some(state));
+        self.log.push((group, before));
+    }
+
+    /// Hand a state over to another group.
+    pub fn rebind(&mut self, from: GroupId, to: GroupId) {
+        let state = self.put(from, None);
+        self.log.push((from, state.clone()));
+        let before = self.put(to, state);
+        self.log.push((to, before));
+    }
+
+    /// Drop the state of a group that will not come back.
+    pub fn free(&mut self, group: GroupId) {
+        self.put(group, None);
+    }
+
+    pub fn undo(&mut self) {
+        while let Some((group, before)) = self.log.pop() {
+            self.put(group, before);
+        }
+    }
+
+    pub fn settle(&mut self) {
+        self.log.clear();
+    }
+
+    pub fn dump(&self) -> String {
+        let mut text = String::new();
+        for (index, state) in self.states.iter().enumerate() {
+            if let Some(state) = state {
+                writeln!(text, "#{index} {state:?}").expect("a String takes every write");
+            }
+        }
+        text
+    }
+
+    fn put(&mut self, group: GroupId, state: Option<T>) -> Option<T> {
+        if self.states.len() <= group.index() {
+            self.states.resize(group.index() + 1, None);
+        }
+        std::mem::replace(&mut self.states[group.index()], state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_parsed_as_by_kstrtoull() {
+        let big = "18446744073709551616";
+        for (text, number) in [("0", 0), ("2\n", 2), ("+1", 1), ("0x1F", 31), ("010", 8)] {
+            assert_eq!(parse_u64("f", text).unwrap(), number, "{text:?}");
+        }
+        for text in [
+            "", "\n", "abc", "-1", " 1", "1 ", "1\n\n", "0x", "08", "++1",
+        ] {
+            assert_eq!(
+                parse_u64("f", text).unwrap_err().errno,
+                Errno::EINVAL,
+                "{text:?}"
+            );
+        }
+        assert_eq!(parse_u64("f", big).unwrap_err().errno, Errno::ERANGE);
+    }
+}

@@ -1,0 +1,138 @@
+//! One batch under way: how to take it back, whom it touches, what it makes happen.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::css_set::{CssSetId, Key};
+use crate::group::{Attributes, GroupId, HierarchyId, HierarchyState};
+use crate::subsystem::SubsystemId;
+use crate::table::TaskSlot;
+use crate::{CpuSet, Credentials, Event, HostResources, TaskId};
+
+pub(crate) struct Transaction {
+    pub by: Credentials,
+    /// Inverses of what was done, to be applied from the last to the first.
+    pub log: Vec<Undo>,
+    pub touched: Touched,
+    events: Option<Vec<Event>>,
+}
+
+/// The inverse of one change to the core. Subsystems keep logs of their own.
+pub(crate) enum Undo {
+    Moved {
+        task: TaskSlot,
+        from: CssSetId,
+    },
+    Born {
+        task: TaskSlot,
+    },
+    Died {
+        task: TaskSlot,
+        from: CssSetId,
+    },
+    Made {
+        group: GroupId,
+    },
+    Removed {
+        group: GroupId,
+    },
+    Renamed {
+        group: GroupId,
+        name: Arc<str>,
+    },
+    Attributes {
+        group: GroupId,
+        before: Attributes,
+    },
+    Hierarchy {
+        hierarchy: HierarchyId,
+        before: HierarchyState,
+    },
+    Bound {
+        subsystem: SubsystemId,
+        from: HierarchyId,
+    },
+    Rekeyed {
+        keys: Vec<(CssSetId, Key)>,
+    },
+    Host {
+        before: Box<HostResources>,
+    },
+}
+
+/// Tasks that may need an effect, each with what was true of it before the batch.
+#[derive(Default)]
+pub(crate) struct Touched {
+    pub pins: Vec<(TaskId, Option<CpuSet>)>,
+    pinned: HashSet<TaskId>,
+    pub bills: Vec<Bill>,
+    billed: HashSet<TaskId>,
+    reset: HashSet<TaskId>,
+    pub born: HashSet<TaskId>,
+}
+
+/// A task whose counters may have to be read before the commit.
+#[derive(Clone, Copy)]
+pub(crate) enum Bill {
+    /// It was billed to this group before the batch.
+    Moved(TaskId, GroupId),
+    /// A bill that shows it is reset.
+    Reset(TaskId),
+}
+
+impl Transaction {
+    /// A batch that is tried and taken back.
+    pub fn trial(by: Credentials) -> Transaction {
+        Transaction {
+            by,
+            log: Vec::new(),
+            touched: Touched::default(),
+            events: None,
+        }
+    }
+
+    /// A batch that stays, and whose events are wanted.
+    pub fn lasting(by: Credentials) -> Transaction {
+        Transaction {
+            events: Some(Vec::new()),
+            ..Transaction::trial(by)
+        }
+    }
+
+    pub fn event(&mut self, event: impl FnOnce() -> Event) {
+        if let Some(events) = &mut self.events {
+            events.push(event());
+        }
+    }
+
+    pub fn into_events(self) -> Vec<Event> {
+        self.events.unwrap_or_default()
+    }
+}
+
+impl Touched {
+    /// The task may be confined otherwise by what comes next; the first word on `before` counts.
+    pub fn pin(&mut self, task: TaskId, before: impl FnOnce() -> Option<CpuSet>) {
+        if self.pinned.insert(task) {
+            self.pins.push((task, before()));
+        }
+    }
+
+    /// The task's bill is another from here on.
+    pub fn bill_moved(&mut self, task: TaskId, from: GroupId) {
+        if self.billed.insert(task) {
+            self.bills.push(Bill::Moved(task, from));
+        }
+    }
+
+    /// A bill that the task is on starts anew.
+    pub fn bill_reset(&mut self, task: TaskId) {
+        if self.reset.insert(task) {
+            self.bills.push(Bill::Reset(task));
+        }
+    }
+
+    pub fn is_reset(&self, task: TaskId) -> bool {
+        self.reset.contains(&task)
+    }
+}

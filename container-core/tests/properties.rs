@@ -1,0 +1,467 @@
+//! Random commands against the framework and against a naive model of it.
+
+#[path = "support/model.rs"]
+mod model;
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use container_core::*;
+use model::{HIERARCHIES, Model, Mounting};
+use proptest::prelude::*;
+use proptest::sample::select;
+use support::*;
+
+/// A command in the making: tasks are numbered in the order of their first mention.
+#[derive(Clone, Debug)]
+enum Op {
+    Command(Command),
+    Attach(String, usize),
+    Fork {
+        kind: TaskKind,
+        parent: Option<usize>,
+    },
+    Exit(usize),
+    Clone(usize),
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Batch(Vec<Op>),
+    Charge(usize, u64),
+    Allow(&'static str),
+}
+
+fn paths() -> impl Strategy<Value = String> {
+    let below = select(vec!["", "a", "b", "a/a", "a/b", "b/a", "b/b"]);
+    (select(vec!["p", "p", "p", "b", "b", "x"]), below)
+        .prop_map(|(hierarchy, path)| format!("{hierarchy}:/{path}"))
+}
+
+fn writes() -> impl Strategy<Value = (String, &'static str, &'static str)> {
+    let flags = select(vec![
+        "notify_on_release",
+        "cgroup.clone_children",
+        "cpuset.cpu_exclusive",
+        "cpuset.mem_exclusive",
+    ]);
+    let cpus = vec!["0", "1", "0-1", "2-3", "0-3", "1-2", "\n", "4", "7", "8"];
+    prop_oneof![
+        4 => (paths(), Just("cpuset.cpus"), select(cpus)),
+        4 => (paths(), Just("cpuset.mems"), select(vec!["0", "0", "0", "\n", "1"])),
+        3 => (paths(), flags, select(vec!["0", "1", "1"])),
+        2 => (paths(), Just("cpuset.placement"), select(vec!["float", "one-to-one"])),
+        1 => (paths(), Just("cpuacct.usage"), Just("0")),
+        1 => (paths(), Just("release_agent"), select(vec!["/one", "/two"])),
+    ]
+}
+
+fn ops() -> impl Strategy<Value = Op> {
+    let kinds = prop_oneof![(0..4u16).prop_map(TaskKind::Vcpu), Just(TaskKind::Io)];
+    let command = prop_oneof![
+        6 => paths().prop_map(|path| mkdir(&path)),
+        4 => paths().prop_map(|path| rmdir(&path)),
+        1 => (paths(), select(vec!["a", "b"])).prop_map(|(path, to)| rename(&path, to)),
+        12 => writes().prop_map(|(path, file, value)| write(&path, file, value)),
+        1 => select(HIERARCHIES.to_vec()).prop_map(mounting),
+        1 => select(HIERARCHIES.to_vec()).prop_map(unmount),
+    ];
+    prop_oneof![
+        20 => command.prop_map(Op::Command),
+        12 => (paths(), 0..8usize).prop_map(|(path, task)| Op::Attach(path, task)),
+        6 => (kinds, proptest::option::of(0..8usize))
+            .prop_map(|(kind, parent)| Op::Fork { kind, parent }),
+        3 => (0..8usize).prop_map(Op::Exit),
+        1 => (0..8usize).prop_map(Op::Clone),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        12 => proptest::collection::vec(ops(), 1..4).prop_map(Step::Batch),
+        4 => (0..8usize, 1..1000u64).prop_map(|(task, used)| Step::Charge(task, used)),
+        1 => select(vec!["0-3", "0-1", "1-3", "2"]).prop_map(Step::Allow),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+fn mounting(hierarchy: &str) -> Command {
+    match hierarchy {
+        "p" => mount("p", &["cpuset", "debug"]),
+        "b" => mount("b", &["cpuacct"]),
+        _ => mount("x", &[]),
+    }
+}
+
+/// The framework, its model, and a host that does what it is told.
+struct Pair {
+    framework: Framework,
+    model: Model,
+    pins: BTreeMap<TaskId, CpuSet>,
+    /// Every id that was ever given, most of them born.
+    ids: Vec<TaskId>,
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let framework = Framework::new(host());
+        let model = Model::new(&host());
+        let mut pair = Pair {
+            framework,
+            model,
+            pins: BTreeMap::new(),
+            ids: Vec::new(),
+        };
+        let mut prelude: Vec<Command> = HIERARCHIES.map(mounting).into();
+        for path in ["p:/a", "p:/a/a", "p:/b"] {
+            prelude.push(mkdir(path));
+            prelude.push(write(
+                path,
+                "cpuset.cpus",
+                if path == "p:/b" { "2-3" } else { "0-1" },
+            ));
+            prelude.push(write(path, "cpuset.mems", "0"));
+        }
+        pair.run(&prelude);
+        pair
+    }
+
+    /// Tasks are picked among the last eight ids, so that the living are met often.
+    fn pick(&self, number: usize) -> TaskId {
+        let recent = self.ids.iter().rev().take(8).collect::<Vec<_>>();
+        recent.get(number).map_or(TaskId(u64::MAX), |id| **id)
+    }
+
+    fn command(&mut self, op: &Op) -> Command {
+        match op {
+            Op::Command(command) => command.clone(),
+            Op::Attach(path, task) => attach(path, self.pick(*task)),
+            Op::Exit(task) => exit(self.pick(*task)),
+            Op::Clone(task) => clone(self.pick(*task), "cpuset"),
+            Op::Fork { kind, parent } => {
+                let parent = parent.map(|parent| self.pick(parent));
+                let task = self.framework.allocate_task();
+                self.ids.push(task);
+                let machine = format!("m{}", task.0 % 5).parse().unwrap();
+                let tid = Tid(u32::try_from(task.0).unwrap());
+                let name = TaskName {
+                    machine,
+                    kind: *kind,
+                };
+                Command::Fork {
+                    task,
+                    name,
+                    tid,
+                    parent,
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Batch(ops) => {
+                let batch: Vec<Command> = ops.iter().map(|op| self.command(op)).collect();
+                self.run(&batch);
+            }
+            Step::Charge(task, used) => {
+                let id = self.pick(*task);
+                let before = self.framework.task(id).filter(|task| task.alive);
+                let total = before.map_or(0, |task| task.usage.usage.0) + used;
+                let reading = Reading {
+                    usage: Nanoseconds(total),
+                    cycles: Cycles(0),
+                };
+                let living = self.model.tasks.get(&id).is_some_and(|task| task.alive);
+                assert_eq!(self.framework.charge(id, reading).is_ok(), living);
+                if living {
+                    self.model.charge(id, *used);
+                }
+            }
+            Step::Allow(allowed) => {
+                let allowed: CpuSet = allowed.parse().unwrap();
+                let changed = HostResources {
+                    allowed_cpus: allowed,
+                    ..host()
+                };
+                let before = self.framework.snapshot();
+                let plan = self.framework.plan_host_change(changed);
+                assert_eq!(before, self.framework.snapshot());
+                self.fail_at_every_effect(plan.effects());
+                let cpus = self.cpus();
+                let effects = plan.effects().to_vec();
+                self.framework.commit(plan).unwrap();
+                self.model.set_allowed(allowed.iter().collect());
+                self.check_pins(&cpus, &effects);
+            }
+        }
+        self.agree();
+    }
+
+    fn run(&mut self, batch: &[Command]) {
+        let before = self.framework.snapshot();
+        let cpus = self.cpus();
+        let old = self.model.clone();
+        (self.model.releases, self.model.reset) = Default::default();
+        let mut outcomes = batch
+            .iter()
+            .map(|command| self.model.apply(command))
+            .enumerate();
+        let expected = outcomes.find_map(|(index, outcome)| Some((index, outcome.err()?)));
+        let planned = self.framework.plan(&Credentials::ROOT, batch);
+        assert_eq!(
+            before,
+            self.framework.snapshot(),
+            "a plan leaves the state as it was"
+        );
+        let refused = planned
+            .as_ref()
+            .err()
+            .map(|refusal| (refusal.command, refusal.errno));
+        assert_eq!(refused, expected, "{batch:?}: {planned:?}");
+        let Ok(plan) = planned else {
+            self.model = old;
+            return;
+        };
+        self.fail_at_every_effect(plan.effects());
+        assert_eq!(
+            before,
+            self.framework.snapshot(),
+            "a plan in hand changes nothing"
+        );
+        let stale = self.framework.plan(&Credentials::ROOT, &[]).unwrap();
+        let effects = plan.effects().to_vec();
+        let events = self.framework.commit(plan).unwrap();
+        assert_eq!(
+            self.framework.commit(stale).unwrap_err().errno,
+            Errno::ESTALE
+        );
+        self.check_pins(&cpus, &effects);
+        self.check_samples(&old, batch, &effects);
+        self.check_releases(&events);
+    }
+
+    fn cpus(&self) -> BTreeMap<TaskId, CpuSet> {
+        self.framework
+            .tasks()
+            .filter_map(|task| Some((task.id, task.cpus?)))
+            .collect()
+    }
+
+    /// Carry out the first effects only, take them back, and the host is as it was.
+    fn fail_at_every_effect(&self, effects: &[Effect]) {
+        for failing in 0..effects.len() {
+            let mut pins = self.pins.clone();
+            for effect in &effects[..failing] {
+                if let Effect::Pin { task, cpus, .. } = effect {
+                    pins.insert(*task, *cpus);
+                }
+            }
+            for effect in effects[..failing].iter().rev() {
+                match effect {
+                    Effect::Pin {
+                        task,
+                        before: Some(before),
+                        ..
+                    } => pins.insert(*task, *before),
+                    Effect::Pin {
+                        task, before: None, ..
+                    } => pins.remove(task),
+                    Effect::Sample { .. } => None,
+                };
+            }
+            assert_eq!(pins, self.pins, "failing at {failing} of {effects:?}");
+        }
+    }
+
+    /// One pin for each task whose CPUs are others than before, and none for the rest.
+    fn check_pins(&mut self, before: &BTreeMap<TaskId, CpuSet>, effects: &[Effect]) {
+        let after = self.cpus();
+        let changed = after
+            .iter()
+            .filter(|(task, cpus)| before.get(task) != Some(cpus));
+        let expected: BTreeMap<TaskId, _> = changed
+            .map(|(task, cpus)| (*task, (*cpus, before.get(task).copied())))
+            .collect();
+        let pins: Vec<_> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Pin { task, cpus, before } => Some((*task, (*cpus, *before))),
+                Effect::Sample { .. } => None,
+            })
+            .collect();
+        assert_eq!(pins.len(), expected.len(), "{pins:?}");
+        assert_eq!(pins.into_iter().collect::<BTreeMap<_, _>>(), expected);
+        self.pins = after;
+    }
+
+    /// One sample for each task that is billed elsewhere than before or whose bill is reset.
+    fn check_samples(&self, old: &Model, batch: &[Command], effects: &[Effect]) {
+        let is_due = |id: &TaskId| {
+            let (before, after) = (old.tasks.get(id), &self.model.tasks[id]);
+            let moved = before.is_some_and(|task| task.groups["b"] != after.groups["b"]);
+            after.alive && before.is_some() && (moved || self.model.reset.contains(id))
+        };
+        let expected: BTreeSet<TaskId> = self.model.tasks.keys().copied().filter(is_due).collect();
+        let samples: Vec<TaskId> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Sample { task } => Some(*task),
+                Effect::Pin { .. } => None,
+            })
+            .collect();
+        let distinct: BTreeSet<TaskId> = samples.iter().copied().collect();
+        assert_eq!(distinct.len(), samples.len(), "one sample a task");
+        // A root that went and came back is a new group to those that left it and returned.
+        if !batch
+            .iter()
+            .any(|command| matches!(command, Command::Unmount { .. }))
+        {
+            assert_eq!(distinct, expected, "{batch:?}");
+        }
+    }
+
+    fn check_releases(&self, events: &[Event]) {
+        let releases = events.iter().filter_map(|event| match event {
+            Event::Released { group, agent } => Some((group.to_string(), agent.clone())),
+            _ => None,
+        });
+        // One exit releases in the order of hierarchies, which remounting may change.
+        let mut releases: Vec<_> = releases.collect();
+        let mut expected = self.model.releases.clone();
+        let in_order = HIERARCHIES
+            .iter()
+            .zip(self.framework.hierarchies())
+            .all(|(a, b)| *a == &*b.name);
+        if !in_order {
+            releases.sort();
+            expected.sort();
+        }
+        assert_eq!(releases, expected);
+    }
+
+    /// The framework is what the model says, and consistent in itself.
+    fn agree(&self) {
+        self.framework.check_invariants();
+        let (framework, model) = (&self.framework, &self.model);
+        for (root, name) in HIERARCHIES.into_iter().enumerate() {
+            let walked = framework.walk(&name.parse().unwrap());
+            if model.mounts[name].0 == Mounting::Gone {
+                assert_eq!(walked.unwrap_err().errno, Errno::ENOENT);
+                continue;
+            }
+            let walked: BTreeMap<String, GroupInfo> = walked
+                .unwrap()
+                .into_iter()
+                .map(|info| (info.path.to_string(), info))
+                .collect();
+            let nodes = model.subtree(root);
+            assert_eq!(walked.len(), nodes.len());
+            for node in nodes {
+                self.same_group(node, &walked[&model.path(node)]);
+            }
+        }
+        for (id, task) in &model.tasks {
+            let info = framework.task(*id).unwrap();
+            assert_eq!((info.alive, info.usage.usage.0), (task.alive, task.usage));
+            let standing = |name: &&str| model.mounts[name].0 != Mounting::Gone;
+            let groups: BTreeSet<String> = info.groups.iter().map(GroupPath::to_string).collect();
+            assert_eq!(groups.len(), info.groups.len(), "one group a hierarchy");
+            if task.alive {
+                let expected = HIERARCHIES.iter().filter(|name| standing(name));
+                assert_eq!(
+                    groups,
+                    expected.map(|name| model.path(task.groups[name])).collect()
+                );
+            }
+        }
+        assert_eq!(framework.tasks().count(), model.tasks.len());
+        let used: u64 = model.tasks.values().map(|task| task.usage).sum();
+        assert_eq!(
+            framework.ledger().groups.usage,
+            Nanoseconds(used),
+            "not a nanosecond lost"
+        );
+    }
+
+    fn same_group(&self, node: model::Node, info: &GroupInfo) {
+        let (model, group) = (&self.model, &self.model.groups[&node]);
+        assert_eq!(
+            info.tasks.iter().copied().collect::<BTreeSet<_>>(),
+            model.members(node)
+        );
+        assert_eq!(info.notify_on_release, group.notify);
+        if group.hierarchy == "b" {
+            let bills = [info.own, info.removed, info.shown].map(|usage| usage.unwrap().usage.0);
+            assert_eq!(bills, [group.own, group.removed, model.shown(node)]);
+        }
+        if group.hierarchy == "p" {
+            let requested: BTreeSet<u32> = info.requested_cpus.unwrap().iter().collect();
+            assert_eq!(requested, group.cpus, "{}", info.path);
+            let effective: BTreeSet<u32> = info.effective_cpus.unwrap().iter().collect();
+            assert_eq!(effective, model.effective(node), "{}", info.path);
+            self.apart_and_within(node);
+            self.placed(node, info);
+        }
+    }
+
+    /// Children ask for no more than their parent, and exclusive siblings for nothing in common.
+    fn apart_and_within(&self, node: model::Node) {
+        let groups = &self.model.groups;
+        let children = self.model.children(node);
+        for (index, child) in children.iter().map(|child| &groups[child]).enumerate() {
+            let parent = &groups[&node];
+            assert!(parent.parent.is_none() || child.cpus.is_subset(&parent.cpus));
+            assert!(child.cpu_exclusive <= parent.cpu_exclusive);
+            for other in children[..index].iter().map(|child| &groups[child]) {
+                let is_exclusive = child.cpu_exclusive || other.cpu_exclusive;
+                assert!(!is_exclusive || child.cpus.is_disjoint(&other.cpus));
+            }
+        }
+    }
+
+    /// Floating tasks have all of the effective CPUs, seated vCPUs one each, the others the rest.
+    fn placed(&self, node: model::Node, info: &GroupInfo) {
+        let effective = info.effective_cpus.unwrap();
+        let cpus = |task: &TaskId| self.framework.task(*task).unwrap().cpus.unwrap();
+        let is_vcpu = |task: &&TaskId| self.model.tasks[task].name.kind.is_vcpu();
+        if !self.model.groups[&node].one_to_one {
+            assert!(info.tasks.iter().all(|task| cpus(task) == effective));
+            return;
+        }
+        let vcpus: Vec<CpuSet> = info.tasks.iter().filter(is_vcpu).map(cpus).collect();
+        let seats: CpuSet = vcpus
+            .iter()
+            .filter(|set| set.len() == 1)
+            .filter_map(CpuSet::first)
+            .collect();
+        assert_eq!(
+            seats.len(),
+            vcpus.len().min(effective.len()),
+            "each its own: {vcpus:?}"
+        );
+        assert!(seats.is_subset_of(&effective));
+        let rest = effective - seats;
+        let rest = if rest.is_empty() { effective } else { rest };
+        assert!(
+            info.tasks
+                .iter()
+                .filter(|task| !is_vcpu(task))
+                .all(|task| cpus(task) == rest)
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
+
+    /// Conservation, one group a task and hierarchy, css_sets unique and counted, one release a
+    /// transition, cpusets within and apart, plans that leave no trace, and every errno.
+    #[test]
+    fn the_framework_is_what_its_naive_model_is(steps in steps()) {
+        let mut pair = Pair::new();
+        for step in &steps {
+            pair.step(step);
+        }
+    }
+}
