@@ -28,7 +28,10 @@ fn each_lie_is_found_out_and_named() {
         ("huge", "did not fit"),
         ("version", "link version 2, not 1"),
         ("stranger", "does not have"),
-        ("parent", "announced no valid set of threads: one thread announced twice"),
+        (
+            "parent",
+            "announced no valid set of threads: one thread announced twice",
+        ),
         ("few", "vcpu0 is missing"),
         ("unborn", "neither Born nor Failed"),
         ("steals", "neither Born nor Failed"),
@@ -36,18 +39,30 @@ fn each_lie_is_found_out_and_named() {
     ];
     let mut spec = String::new();
     for (lie, _) in lies {
-        spec += &format!("[vm.\"{lie}.x\"]\nmemory = \"16M\"\nvcpus = 1\nguest = {{ tiny = [\"exit\"] }}\n");
+        spec += &format!(
+            "[vm.\"{lie}.x\"]\nmemory = \"16M\"\nvcpus = 1\nguest = {{ tiny = [\"exit\"] }}\n"
+        );
     }
     let liar = liar();
     let run = Run::start_with(&spec, &["--machine-program", liar.to_str().expect("utf-8")]);
     let ended = run.end();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     for (lie, rule) in lies {
-        let machine = ended.report.machines.iter().find(|machine| machine.name == format!("{lie}.x"));
-        let end = machine.and_then(|machine| machine.end.clone()).unwrap_or_default();
+        let machine = ended
+            .report
+            .machines
+            .iter()
+            .find(|machine| machine.name == format!("{lie}.x"));
+        let end = machine
+            .and_then(|machine| machine.end.clone())
+            .unwrap_or_default();
         assert!(end.contains(rule), "{lie}: {end:?} does not say {rule:?}");
     }
-    assert!(ended.report.tasks.is_empty(), "a liar's threads are nobody's: {:?}", ended.report.tasks);
+    assert!(
+        ended.report.tasks.is_empty(),
+        "a liar's threads are nobody's: {:?}",
+        ended.report.tasks
+    );
 }
 
 const SPEC: &str = r#"
@@ -75,7 +90,12 @@ groups = ["billing:/good"]
 "#;
 
 fn machine(report: &management::Report, name: &str) -> management::Machine {
-    report.machines.iter().find(|machine| machine.name == name).expect("named").clone()
+    report
+        .machines
+        .iter()
+        .find(|machine| machine.name == name)
+        .expect("named")
+        .clone()
 }
 
 #[test]
@@ -87,17 +107,26 @@ fn a_machine_killed_from_outside_releases_its_groups_and_leaves_its_neighbour_al
     run.line("bad | vcpu0: up");
     run.line("good | vcpu0: up");
     let bad = machine(&run.report(), "bad");
-    host::Process::open(bad.pid).and_then(|process| process.kill()).expect("a machine of our own run");
+    host::Process::open(bad.pid)
+        .and_then(|process| process.kill())
+        .expect("a machine of our own run");
     run.line("bad has ended: signal 9");
     let report = run.report();
-    let released: Vec<_> = report.events.iter().filter(|event| event.kind == "released").collect();
+    let released: Vec<_> = report
+        .events
+        .iter()
+        .filter(|event| event.kind == "released")
+        .collect();
     assert_eq!(released.len(), 2, "{released:?}");
     assert_eq!(machine(&report, "good").state, "running");
     run.must("group mkdir placement:/next ; group set placement:/next cpuset.mems 0");
     assert_all_pinned(&mut run);
     run.must("vm stop good");
     let ended = run.end();
-    assert_eq!(machine(&ended.report, "good").end.as_deref(), Some("stopped"));
+    assert_eq!(
+        machine(&ended.report, "good").end.as_deref(),
+        Some("stopped")
+    );
 }
 
 #[test]
@@ -134,7 +163,10 @@ fn a_mute_machine_is_given_up_after_a_bounded_time() {
     let spec = "[vm.mute]\nmemory = \"16M\"\nvcpus = 1\nguest = { tiny = [\"exit\"] }\n";
     let liar = liar();
     let mut run = Run::start_with(spec, &["--machine-program", liar.to_str().expect("utf-8")]);
-    assert!(run.hears("did not announce its threads in time", Duration::from_secs(30)));
+    assert!(run.hears(
+        "did not announce its threads in time",
+        Duration::from_secs(30)
+    ));
     assert_eq!(run.end().code, Some(1));
 }
 
@@ -145,5 +177,9 @@ fn the_time_limit_kills_what_still_runs_and_is_a_failure() {
     }
     let ended = Run::start_with(SPEC, &["--timeout", "1"]).end();
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("the time limit has passed"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("the time limit has passed"),
+        "{}",
+        ended.stderr
+    );
 }

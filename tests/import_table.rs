@@ -14,27 +14,59 @@ const TABLE: &[(&str, &[&str])] = &[
     ("hv", &[]),
     ("devices", &[]),
     ("machine", &["actor", "link", "hv", "devices"]),
-    ("supervisor", &["container-core", "actor", "link", "host", "management"]),
+    (
+        "supervisor",
+        &["container-core", "actor", "link", "host", "management"],
+    ),
     (
         "pinfold",
-        &["actor", "container-core", "firmware", "host", "hv", "link", "machine", "management", "supervisor"],
+        &[
+            "actor",
+            "container-core",
+            "firmware",
+            "host",
+            "hv",
+            "link",
+            "machine",
+            "management",
+            "supervisor",
+        ],
     ),
 ];
 
 #[test]
 fn no_crate_imports_what_the_table_does_not_allow_it() {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--no-deps", "--manifest-path"])
+        .args([
+            "metadata",
+            "--format-version=1",
+            "--no-deps",
+            "--manifest-path",
+        ])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo metadata");
-    let allowed: BTreeMap<&str, BTreeSet<&str>> =
-        TABLE.iter().map(|(name, imports)| (*name, imports.iter().copied().collect())).collect();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("cargo metadata");
+    let allowed: BTreeMap<&str, BTreeSet<&str>> = TABLE
+        .iter()
+        .map(|(name, imports)| (*name, imports.iter().copied().collect()))
+        .collect();
     let packages = metadata["packages"].as_array().expect("packages");
-    let names: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
-    assert_eq!(names, allowed.keys().copied().collect(), "the table names each crate, and no other");
+    let names: BTreeSet<&str> = packages
+        .iter()
+        .filter_map(|package| package["name"].as_str())
+        .collect();
+    assert_eq!(
+        names,
+        allowed.keys().copied().collect(),
+        "the table names each crate, and no other"
+    );
     for package in packages {
         let name = package["name"].as_str().expect("a name");
         for dependency in package["dependencies"].as_array().expect("dependencies") {

@@ -24,28 +24,42 @@ fn a_machine_whose_go_is_withheld_runs_no_guest_instruction() {
     if !kvm() {
         return;
     }
-    let mut run = Run::start_with(SPEC, &["--withhold-go", "2600"]);
+    let mut run = Run::start_with(SPEC, &["--withhold-go", "3000"]);
     run.line("held back");
     let report = run.report();
     let pid = report.machines[0].pid;
     let vcpus = ["held/vcpu0", "held/vcpu1"].map(|name| task(&report, name).tid);
     for vcpu in vcpus {
-        assert_eq!(kernel::affinity(pid, vcpu).unwrap().to_string(), "0", "pinned before Go");
+        assert_eq!(
+            kernel::affinity(pid, vcpu).unwrap().to_string(),
+            "0",
+            "pinned before Go"
+        );
     }
     let times = || vcpus.map(|vcpu| kernel::cpu_time(pid, vcpu));
+    // They have announced themselves; let them come to rest.
+    std::thread::sleep(Duration::from_millis(200));
     let before = times();
-    assert!(!run.hears("held | ", Duration::from_secs(2)), "a serial byte before Go");
+    assert!(
+        !run.hears("held | ", Duration::from_secs(2)),
+        "a serial byte before Go"
+    );
     assert_eq!(times(), before, "vCPUs used CPU time before Go");
     run.line("held | vcpu0: here");
     let ended = run.end();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let task = task(&ended.report, "held/vcpu0");
-    assert!(task.usage_ns > before[0] + 40_000_000, "the burn is billed: {task:?}");
+    assert!(
+        task.usage_ns > before[0] + 40_000_000,
+        "the burn is billed: {task:?}"
+    );
 }
 
 #[test]
 fn every_thread_is_pinned_during_burn_and_after_every_move() {
-    let (true, Some((first, second))) = (kvm(), two_cpus()) else { return };
+    let (true, Some((first, second))) = (kvm(), two_cpus()) else {
+        return;
+    };
     let spec = format!(
         r#"
 [hierarchy.placement]
@@ -74,7 +88,9 @@ groups = {{ all = ["placement:/a"], io = ["placement:/b"] }}
         kernel::assert_all_pinned(&mut run);
     }
     // A new set for a group moves everything in it.
-    run.must(&format!("group set placement:/a cpuset.cpus {first},{second}"));
+    run.must(&format!(
+        "group set placement:/a cpuset.cpus {first},{second}"
+    ));
     kernel::assert_all_pinned(&mut run);
     run.must("vm stop --force mover");
     run.end();

@@ -6,7 +6,9 @@ use support::{Run, kernel, kvm, two_cpus};
 
 #[test]
 fn what_would_not_be_enforced_is_refused_and_changes_nothing() {
-    let (true, Some((first, second))) = (kvm(), two_cpus()) else { return };
+    let (true, Some((first, second))) = (kvm(), two_cpus()) else {
+        return;
+    };
     let spec = format!(
         r#"
 [hierarchy.placement]
@@ -27,13 +29,22 @@ groups = ["placement:/pen"]
     let mut run = Run::start(&spec);
     run.line("m | vcpu0: up");
     let refusals = [
-        (format!("group set placement:/pen/low cpuset.cpus {second}"), "EACCES"),
+        (
+            format!("group set placement:/pen/low cpuset.cpus {second}"),
+            "EACCES",
+        ),
         ("group set placement:/pen cpuset.cpus 4000".into(), "ERANGE"),
         ("group set placement:/pen cpuset.cpus abc".into(), "EINVAL"),
-        ("group set placement:/pen cpuset.sched_load_balance 0".into(), "EINVAL"),
+        (
+            "group set placement:/pen cpuset.sched_load_balance 0".into(),
+            "EINVAL",
+        ),
         ("group set placement:/ cpuset.cpus 0".into(), "EACCES"),
-        ("group set placement:/pen cpuset.nothing 0".into(), "EACCES"),
-        (format!("group set placement:/pen cpuset.cpus {second}"), "EBUSY"),
+        ("group set placement:/pen cpuset.nothing 0".into(), "ENOENT"),
+        (
+            format!("group set placement:/pen cpuset.cpus {second}"),
+            "EBUSY",
+        ),
         ("group rmdir placement:/pen".into(), "EBUSY"),
         ("group attach placement:/nowhere m/vcpu0".into(), "ENOENT"),
         ("group attach placement:/pen m/vcpu9".into(), "ESRCH"),
@@ -44,7 +55,11 @@ groups = ["placement:/pen"]
         run.must_refuse(command, errno);
         kernel::assert_all_pinned(&mut run);
     }
-    assert_eq!(run.report().groups, before.groups, "a refusal changed a group");
+    assert_eq!(
+        run.report().groups,
+        before.groups,
+        "a refusal changed a group"
+    );
 
     // A group made without CPUs takes no task, and one-to-one no third vCPU for its two CPUs.
     run.must("group mkdir placement:/empty");
@@ -53,7 +68,8 @@ groups = ["placement:/pen"]
     run.must_refuse("group attach placement:/two m/vcpu2", "ENOSPC");
     kernel::assert_all_pinned(&mut run);
     let report = run.report();
-    let masks = ["m/vcpu0", "m/vcpu1"].map(|name| support::task(&report, name).observed_cpus.clone());
+    let masks =
+        ["m/vcpu0", "m/vcpu1"].map(|name| support::task(&report, name).observed_cpus.clone());
     assert_ne!(masks[0], masks[1], "each vCPU its own CPU");
     run.must("vm stop --force m");
     run.end();
@@ -61,7 +77,9 @@ groups = ["placement:/pen"]
 
 #[test]
 fn cpus_that_the_kernel_denies_the_supervisor_are_refused_before_any_start() {
-    let (true, Some((first, second))) = (kvm(), two_cpus()) else { return };
+    let (true, Some((first, second))) = (kvm(), two_cpus()) else {
+        return;
+    };
     let spec = format!(
         r#"
 [hierarchy.placement]

@@ -40,20 +40,34 @@ fn assert_conserved(report: &Report) {
         .sum();
     let tasks: u64 = report.tasks.iter().map(|task| task.usage_ns).sum();
     assert_eq!(groups, tasks, "groups and tasks differ");
-    assert_eq!((report.ledger.groups_ns, report.ledger.tasks_ns), (groups, tasks));
+    assert_eq!(
+        (report.ledger.groups_ns, report.ledger.tasks_ns),
+        (groups, tasks)
+    );
 }
 
 /// Never negative, and at most 5 ms and 80 µs a resident MiB.
 fn assert_residual(machine: &Machine) {
     let residual = machine.residual_ns.expect("settled");
-    let mib = machine.peak_resident_bytes.expect("settled").div_ceil(1 << 20) as i64;
+    let mib = machine
+        .peak_resident_bytes
+        .expect("settled")
+        .div_ceil(1 << 20) as i64;
     println!(
         "{}: witness {} ns, residual {residual} ns, {mib} MiB resident at its peak",
         machine.name,
         machine.witness_ns.expect("settled")
     );
-    assert!(residual >= 0, "{} is billed more than the kernel saw: {residual} ns", machine.name);
-    assert!(residual <= 5_000_000 + 80_000 * mib, "{}: residual {residual} ns", machine.name);
+    assert!(
+        residual >= 0,
+        "{} is billed more than the kernel saw: {residual} ns",
+        machine.name
+    );
+    assert!(
+        residual <= 5_000_000 + 80_000 * mib,
+        "{}: residual {residual} ns",
+        machine.name
+    );
 }
 
 #[test]
@@ -65,12 +79,22 @@ fn moves_exits_a_kill_and_a_rmdir_lose_nothing_and_bill_nothing_twice() {
     run.line("web | vcpu0: up");
     run.line("victim | vcpu0: up");
     let groups = ["a", "a/deep", "b", "gone"];
-    let tasks = ["web/vcpu0", "web/vcpu1", "victim/vcpu0", "victim/vcpu1", "web/io", "victim/control"];
+    let tasks = [
+        "web/vcpu0",
+        "web/vcpu1",
+        "victim/vcpu0",
+        "victim/vcpu1",
+        "web/io",
+        "victim/control",
+    ];
     for step in 0..120_usize {
         let (group, task) = (groups[step * 7 % 4], tasks[step * 5 % 6]);
         // A task may end meanwhile; that is part of the game.
         let answer = run.ask(&format!("group attach billing:/{group} {task}"));
-        assert!(answer.starts_with("ok") || answer.contains("ESRCH"), "{answer}");
+        assert!(
+            answer.starts_with("ok") || answer.contains("ESRCH"),
+            "{answer}"
+        );
         if step % 10 == 0 {
             assert_conserved(&run.report());
         }
@@ -83,7 +107,11 @@ fn moves_exits_a_kill_and_a_rmdir_lose_nothing_and_bill_nothing_twice() {
     assert_conserved(&run.report());
 
     let report = run.report();
-    let victim = report.machines.iter().find(|machine| machine.name == "victim").unwrap();
+    let victim = report
+        .machines
+        .iter()
+        .find(|machine| machine.name == "victim")
+        .unwrap();
     let process = host::Process::open(victim.pid).expect("the machine process of our own run");
     process.kill().expect("killed mid-burn");
 
@@ -94,21 +122,42 @@ fn moves_exits_a_kill_and_a_rmdir_lose_nothing_and_bill_nothing_twice() {
         assert!(machine.witnessed);
         assert_residual(machine);
     }
-    assert_eq!(report.machines[0].end.as_deref(), Some("exit 0"), "{report:#?}");
+    assert_eq!(
+        report.machines[0].end.as_deref(),
+        Some("exit 0"),
+        "{report:#?}"
+    );
     assert_eq!(report.machines[1].end.as_deref(), Some("signal 9"));
     assert_eq!(ended.code, Some(1), "a killed machine is a failure");
 
     // Against the clocks of the kernel: per machine, and the whole program by wait4 from outside.
     let tasks: u64 = report.tasks.iter().map(|task| task.usage_ns).sum();
-    let witness: u64 = report.machines.iter().filter_map(|machine| machine.witness_ns).sum();
-    assert_eq!(tasks, witness, "with the residual, every nanosecond of the machines is billed");
+    let witness: u64 = report
+        .machines
+        .iter()
+        .filter_map(|machine| machine.witness_ns)
+        .sum();
+    assert_eq!(
+        tasks, witness,
+        "with the residual, every nanosecond of the machines is billed"
+    );
     let unbilled = ended.rusage_ns as i64 - tasks as i64;
     let own = report.ledger.supervisor_ns as i64;
-    println!("wait4 {} ns, billed {tasks} ns, supervisor {own} ns", ended.rusage_ns);
+    println!(
+        "wait4 {} ns, billed {tasks} ns, supervisor {own} ns",
+        ended.rusage_ns
+    );
     // rusage is in ticks' resolution for neither clock, but the program lives on after its report.
     let slack = tasks as i64 / 100;
-    assert!(unbilled >= -slack, "billed {} ns more than the kernel counts", -unbilled);
-    assert!(unbilled <= own + slack + EPILOGUE, "{unbilled} ns are billed to nobody, {own} of them ours");
+    assert!(
+        unbilled >= -slack,
+        "billed {} ns more than the kernel counts",
+        -unbilled
+    );
+    assert!(
+        unbilled <= own + slack + EPILOGUE,
+        "{unbilled} ns are billed to nobody, {own} of them ours"
+    );
 }
 
 /// What the supervisor may still use after it has written its own use down.
@@ -132,9 +181,9 @@ groups = ["billing:/t"]
     let ended = Run::start(spec).end();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let vcpu = support::task(&ended.report, "m/vcpu0");
-    let wall = 400_000_000;
-    // The guest burns wall time; what it did not get it waited for.
-    assert!(vcpu.usage_ns <= wall + 50_000_000, "{vcpu:?}");
-    assert!(vcpu.usage_ns + vcpu.wait_ns >= wall * 9 / 10, "{vcpu:?}");
+    // The guest burns by the wall clock, so a busy host gives it less CPU time, but never more.
+    assert!(vcpu.usage_ns <= 450_000_000, "{vcpu:?}");
+    let witness = ended.report.machines[0].witness_ns.expect("settled");
+    assert!(vcpu.usage_ns >= witness / 2, "the burn is the vCPU's, not the others': {:?}", ended.report);
     assert_conserved(&ended.report);
 }

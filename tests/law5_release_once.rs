@@ -20,13 +20,20 @@ guest = { tiny = ["vcpu0: print up", "halt"] }
 "#;
 
 fn released(report: &Report) -> Vec<String> {
-    let events = report.events.iter().filter(|event| event.kind == "released");
+    let events = report
+        .events
+        .iter()
+        .filter(|event| event.kind == "released");
     events.filter_map(|event| event.group.clone()).collect()
 }
 
 /// Numbers count from 1 without a hole, all of one epoch.
 fn assert_numbered(report: &Report) {
-    let numbers: Vec<_> = report.events.iter().map(|event| event.id.split_once('.').unwrap()).collect();
+    let numbers: Vec<_> = report
+        .events
+        .iter()
+        .map(|event| event.id.split_once('.').unwrap())
+        .collect();
     for (number, expected) in numbers.iter().zip(1_u64..) {
         assert_eq!(number.1.parse(), Ok(expected));
         assert_eq!(number.0, numbers[0].0);
@@ -88,7 +95,11 @@ fn two_hundred_random_lifetimes_release_each_exactly_once_in_order() {
             }
             _ => {
                 let vcpu = random.below(4);
-                let to = if random.below(4) == 0 { "placement:/".to_owned() } else { some };
+                let to = if random.below(4) == 0 {
+                    "placement:/".to_owned()
+                } else {
+                    some
+                };
                 if homes[vcpu] == to {
                     continue;
                 }
@@ -103,15 +114,27 @@ fn two_hundred_random_lifetimes_release_each_exactly_once_in_order() {
     }
     // The machine's death empties what is left, all in one commit.
     run.must("vm stop --force m");
-    let mut at_death: Vec<String> = homes.iter().filter(|home| groups.contains_key(*home)).cloned().collect();
+    let mut at_death: Vec<String> = homes
+        .iter()
+        .filter(|home| groups.contains_key(*home))
+        .cloned()
+        .collect();
     at_death.sort();
     at_death.dedup();
     // A group whose child still stands is not empty when its last task goes.
-    at_death.retain(|group| !groups.keys().any(|other| other.starts_with(&format!("{group}/"))));
+    at_death.retain(|group| {
+        !groups
+            .keys()
+            .any(|other| other.starts_with(&format!("{group}/")))
+    });
     let report = run.end().report;
     let seen = released(&report);
     println!("{} releases over {lifetimes} lifetimes", seen.len());
-    assert!(expected.len() >= 100, "too few releases to prove anything: {}", expected.len());
+    assert!(
+        expected.len() >= 100,
+        "too few releases to prove anything: {}",
+        expected.len()
+    );
     assert_eq!(&seen[..expected.len()], &expected[..], "in commit order");
     let mut last = seen[expected.len()..].to_vec();
     last.sort();
@@ -179,7 +202,10 @@ guest = {{ tiny = ["halt"] }}
     run.line("release agent for placement:/yard: exit status: 0");
     let said = std::fs::read_to_string(told.join("done")).expect("the agent's own words");
     assert!(said.contains("argument /yard 1"), "{said}");
-    assert!(said.contains("HOME=/\n") && said.contains("PATH=/sbin:/bin:/usr/sbin:/usr/bin\n"), "{said}");
+    assert!(
+        said.contains("HOME=/\n") && said.contains("PATH=/sbin:/bin:/usr/sbin:/usr/bin\n"),
+        "{said}"
+    );
     for leaked in ["XDG_RUNTIME_DIR", "CARGO", "socket:", "anon_inode", "kvm"] {
         assert!(!said.contains(leaked), "{leaked} leaked: {said}");
     }

@@ -29,7 +29,9 @@ groups = ["placement:/both"]
 
 #[test]
 fn a_mask_changed_from_outside_is_reported_and_put_right() {
-    let (true, Some((first, second))) = (kvm(), two_cpus()) else { return };
+    let (true, Some((first, second))) = (kvm(), two_cpus()) else {
+        return;
+    };
     let mut run = Run::start(&spec(first, second));
     run.line("m | vcpu0: up");
     let report = run.report();
@@ -38,7 +40,9 @@ fn a_mask_changed_from_outside_is_reported_and_put_right() {
     wrong.insert(second);
     host::affinity::set(Tid(tid), &wrong).expect("a thread of our own run");
     run.line("m/vcpu0 was on CPUs");
-    eventually("the mask is put right", || affinity(pid, tid).unwrap().to_string() == first.to_string());
+    eventually("the mask is put right", || {
+        affinity(pid, tid).unwrap().to_string() == first.to_string()
+    });
     let report = run.report();
     assert_eq!(report.drift.len(), 1, "{:?}", report.drift);
     let drift = &report.drift[0];
@@ -51,8 +55,12 @@ fn a_mask_changed_from_outside_is_reported_and_put_right() {
 
 #[test]
 fn a_shrinking_host_cpuset_shrinks_what_is_effective_and_gives_it_back() {
-    let (true, Some((first, second))) = (kvm(), two_cpus()) else { return };
-    let Some(cage) = support::cage::Cage::with_cpus(&format!("{first},{second}")) else { return };
+    let (true, Some((first, second))) = (kvm(), two_cpus()) else {
+        return;
+    };
+    let Some(cage) = support::cage::Cage::with_cpus(&format!("{first},{second}")) else {
+        return;
+    };
     let mut run = Run::start(&spec(first, second));
     run.line("m | vcpu0: up");
     let machine = run.report().machines[0].pid;
@@ -61,12 +69,20 @@ fn a_shrinking_host_cpuset_shrinks_what_is_effective_and_gives_it_back() {
     }
     cage.set_cpus(&first.to_string());
     let both = |report: &management::Report| {
-        report.groups.iter().find(|group| group.group == "placement:/both").unwrap().clone()
+        report
+            .groups
+            .iter()
+            .find(|group| group.group == "placement:/both")
+            .unwrap()
+            .clone()
     };
     let report = run.report_where("the effective set shrinks", |report| {
         both(report).effective_cpus == Some(first.to_string())
     });
-    assert_eq!(both(&report).requested_cpus.unwrap().parse(), format!("{first},{second}").parse::<CpuSet>());
+    assert_eq!(
+        both(&report).requested_cpus.unwrap().parse(),
+        format!("{first},{second}").parse::<CpuSet>()
+    );
     assert_all_pinned(&mut run);
     cage.set_cpus(&format!("{first},{second}"));
     run.report_where("the effective set comes back", |report| {

@@ -1,5 +1,10 @@
 //! What groups do to their tasks, told as short stories.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes only test functions for tests"
+)]
+
 mod support;
 
 use container_core::*;

@@ -1,5 +1,10 @@
 //! The errno of every refusal that the kernel has too, a row each.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes only test functions for tests"
+)]
+
 mod support;
 
 use container_core::*;

@@ -1,5 +1,10 @@
 //! Random commands against the framework and against a naive model of it.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes only test functions for tests"
+)]
+
 #[path = "support/model.rs"]
 mod model;
 mod support;
@@ -12,11 +17,24 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use support::*;
 
-/// A command in the making: tasks are numbered in the order of their first mention.
+/// A group as a generated command names it: mostly one that is there.
+#[derive(Clone, Debug)]
+enum Place {
+    /// One of those in the model, modulo their number.
+    Standing(usize),
+    Named(String),
+}
+
+/// A command in the making. Tasks are numbered from the youngest.
 #[derive(Clone, Debug)]
 enum Op {
-    Command(Command),
-    Attach(String, usize),
+    Mount(&'static str),
+    Unmount(&'static str),
+    Mkdir(Place, &'static str),
+    Rmdir(Place),
+    Rename(Place, &'static str),
+    Write(Place, &'static str, &'static str),
+    Attach(Place, usize),
     Fork {
         kind: TaskKind,
         parent: Option<usize>,
@@ -32,57 +50,65 @@ enum Step {
     Allow(&'static str),
 }
 
-fn paths() -> impl Strategy<Value = String> {
-    let below = select(vec!["", "a", "b", "a/a", "a/b", "b/a", "b/b"]);
-    (select(vec!["p", "p", "p", "b", "b", "x"]), below)
-        .prop_map(|(hierarchy, path)| format!("{hierarchy}:/{path}"))
+const TASKS: usize = 6;
+
+fn places() -> impl Strategy<Value = Place> {
+    let paths = (
+        select(HIERARCHIES.to_vec()),
+        select(vec!["", "a", "b", "a/b", "b/a"]),
+    );
+    prop_oneof![
+        9 => (0..60usize).prop_map(Place::Standing),
+        1 => paths.prop_map(|(hierarchy, path)| Place::Named(format!("{hierarchy}:/{path}"))),
+    ]
 }
 
-fn writes() -> impl Strategy<Value = (String, &'static str, &'static str)> {
+fn writes() -> impl Strategy<Value = (&'static str, &'static str)> {
     let flags = select(vec![
         "notify_on_release",
         "cgroup.clone_children",
         "cpuset.cpu_exclusive",
         "cpuset.mem_exclusive",
     ]);
-    let cpus = vec!["0", "1", "0-1", "2-3", "0-3", "1-2", "\n", "4", "7", "8"];
+    let cpus = vec![
+        "0", "1", "2", "3", "0-1", "2-3", "0-3", "1-2", "0-3", "\n", "4", "7", "8",
+    ];
     prop_oneof![
-        4 => (paths(), Just("cpuset.cpus"), select(cpus)),
-        4 => (paths(), Just("cpuset.mems"), select(vec!["0", "0", "0", "\n", "1"])),
-        3 => (paths(), flags, select(vec!["0", "1", "1"])),
-        2 => (paths(), Just("cpuset.placement"), select(vec!["float", "one-to-one"])),
-        1 => (paths(), Just("cpuacct.usage"), Just("0")),
-        1 => (paths(), Just("release_agent"), select(vec!["/one", "/two"])),
+        6 => (Just("cpuset.cpus"), select(cpus)),
+        3 => (Just("cpuset.mems"), select(vec!["0", "0", "0", "\n", "1"])),
+        4 => (flags, select(vec!["0", "1"])),
+        3 => (Just("cpuset.placement"), select(vec!["float", "one-to-one"])),
+        1 => (Just("cpuacct.usage"), Just("0")),
+        1 => (Just("release_agent"), select(vec!["/one", "/two"])),
     ]
 }
 
 fn ops() -> impl Strategy<Value = Op> {
-    let kinds = prop_oneof![(0..4u16).prop_map(TaskKind::Vcpu), Just(TaskKind::Io)];
-    let command = prop_oneof![
-        6 => paths().prop_map(|path| mkdir(&path)),
-        4 => paths().prop_map(|path| rmdir(&path)),
-        1 => (paths(), select(vec!["a", "b"])).prop_map(|(path, to)| rename(&path, to)),
-        12 => writes().prop_map(|(path, file, value)| write(&path, file, value)),
-        1 => select(HIERARCHIES.to_vec()).prop_map(mounting),
-        1 => select(HIERARCHIES.to_vec()).prop_map(unmount),
-    ];
+    let kinds = prop_oneof![2 => (0..4u16).prop_map(TaskKind::Vcpu), 1 => Just(TaskKind::Io)];
+    let names = || select(vec!["a", "b"]);
     prop_oneof![
-        20 => command.prop_map(Op::Command),
-        12 => (paths(), 0..8usize).prop_map(|(path, task)| Op::Attach(path, task)),
-        6 => (kinds, proptest::option::of(0..8usize))
+        1 => select(HIERARCHIES.to_vec()).prop_map(Op::Mount),
+        1 => select(HIERARCHIES.to_vec()).prop_map(Op::Unmount),
+        8 => (places(), names()).prop_map(|(place, name)| Op::Mkdir(place, name)),
+        10 => places().prop_map(Op::Rmdir),
+        1 => (places(), names()).prop_map(|(place, to)| Op::Rename(place, to)),
+        16 => (places(), writes()).prop_map(|(place, (file, value))| Op::Write(place, file, value)),
+        20 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
+        8 => (kinds, proptest::option::of(0..TASKS))
             .prop_map(|(kind, parent)| Op::Fork { kind, parent }),
-        3 => (0..8usize).prop_map(Op::Exit),
-        1 => (0..8usize).prop_map(Op::Clone),
+        3 => (0..TASKS).prop_map(Op::Exit),
+        1 => (0..TASKS).prop_map(Op::Clone),
     ]
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        12 => proptest::collection::vec(ops(), 1..4).prop_map(Step::Batch),
-        4 => (0..8usize, 1..1000u64).prop_map(|(task, used)| Step::Charge(task, used)),
-        1 => select(vec!["0-3", "0-1", "1-3", "2"]).prop_map(Step::Allow),
+        8 => ops().prop_map(|op| Step::Batch(vec![op])),
+        4 => proptest::collection::vec(ops(), 2..5).prop_map(Step::Batch),
+        4 => (0..TASKS, 1..1000u64).prop_map(|(task, used)| Step::Charge(task, used)),
+        1 => select(vec!["0-3", "0-3", "0-1", "1-3", "2"]).prop_map(Step::Allow),
     ];
-    proptest::collection::vec(step, 1..60)
+    proptest::collection::vec(step, 20..80)
 }
 
 fn mounting(hierarchy: &str) -> Command {
@@ -126,16 +152,37 @@ impl Pair {
         pair
     }
 
-    /// Tasks are picked among the last eight ids, so that the living are met often.
     fn pick(&self, number: usize) -> TaskId {
-        let recent = self.ids.iter().rev().take(8).collect::<Vec<_>>();
-        recent.get(number).map_or(TaskId(u64::MAX), |id| **id)
+        self.ids
+            .iter()
+            .rev()
+            .nth(number)
+            .copied()
+            .unwrap_or(TaskId(u64::MAX))
+    }
+
+    fn path(&self, place: &Place) -> String {
+        match place {
+            Place::Named(path) => path.clone(),
+            Place::Standing(number) => {
+                let nodes: Vec<_> = self.model.groups.keys().collect();
+                self.model.path(*nodes[number % nodes.len()])
+            }
+        }
     }
 
     fn command(&mut self, op: &Op) -> Command {
         match op {
-            Op::Command(command) => command.clone(),
-            Op::Attach(path, task) => attach(path, self.pick(*task)),
+            Op::Mount(hierarchy) => mounting(hierarchy),
+            Op::Unmount(hierarchy) => unmount(hierarchy),
+            Op::Mkdir(place, name) => {
+                let above = self.path(place);
+                mkdir(&format!("{}/{name}", above.trim_end_matches('/')))
+            }
+            Op::Rmdir(place) => rmdir(&self.path(place)),
+            Op::Rename(place, to) => rename(&self.path(place), to),
+            Op::Write(place, file, value) => write(&self.path(place), file, value),
+            Op::Attach(place, task) => attach(&self.path(place), self.pick(*task)),
             Op::Exit(task) => exit(self.pick(*task)),
             Op::Clone(task) => clone(self.pick(*task), "cpuset"),
             Op::Fork { kind, parent } => {

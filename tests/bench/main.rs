@@ -14,7 +14,9 @@ use std::time::Duration;
 
 fn main() {
     // libtest's flags (`cargo bench -- start` filters, `--bench` is always there).
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let filter = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
     let wanted = |name: &str| filter.as_deref().is_none_or(|filter| name.contains(filter));
     if !support::kvm() {
         return;

@@ -11,8 +11,14 @@ const ROUNDS: usize = 6;
 const MOVES_A_ROUND: usize = 60;
 
 pub fn bench() {
-    let Some((first, second)) = two_cpus() else { return };
-    let (one, other, both) = (first.to_string(), second.to_string(), format!("{first},{second}"));
+    let Some((first, second)) = two_cpus() else {
+        return;
+    };
+    let (one, other, both) = (
+        first.to_string(),
+        second.to_string(),
+        format!("{first},{second}"),
+    );
     println!("moves: a vCPU between two groups, by Pinfold and by the kernel's cgroup v1");
     compare("halted", "halt", [&one, &both], 0.6);
     compare("halted, other CPU", "halt", [&one, &other], 0.6);
@@ -37,15 +43,22 @@ groups = ["placement:/a"]
 "#,
         cpus[0], cpus[1]
     );
-    let (Some(cage_a), Some(cage_b)) = (Cage::with_cpus(cpus[0]), Cage::with_cpus(cpus[1])) else { return };
+    let (Some(cage_a), Some(cage_b)) = (Cage::with_cpus(cpus[0]), Cage::with_cpus(cpus[1])) else {
+        return;
+    };
     let mut run = Run::start(&spec);
     run.line("m | vcpu0: up");
-    let report = run.report_where("the counter is open", |report| task(report, "m/vcpu0").accuracy == "exact");
+    let report = run.report_where("the counter is open", |report| {
+        task(report, "m/vcpu0").accuracy == "exact"
+    });
     let tid = task(&report, "m/vcpu0").tid;
     let (mut ours, mut kernels) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         for step in 0..MOVES_A_ROUND {
-            let answer = run.must(&format!("group attach placement:/{} m/vcpu0", ["b", "a"][step % 2]));
+            let answer = run.must(&format!(
+                "group attach placement:/{} m/vcpu0",
+                ["b", "a"][step % 2]
+            ));
             ours.push(took(&answer));
             // Back to where it rests or burns undisturbed.
             std::thread::sleep(Duration::from_micros(500));

@@ -24,13 +24,24 @@ pub fn bench() {
     let guest = mapping_of(&smaps, 64 * 1024);
     for (name, total, guest) in [
         ("Rss", field(&rollup, "Rss:"), field(&guest, "Rss:")),
-        ("Pss_Anon", field(&rollup, "Pss_Anon:"), field(&guest, "Pss:")),
+        (
+            "Pss_Anon",
+            field(&rollup, "Pss_Anon:"),
+            field(&guest, "Pss:"),
+        ),
     ] {
         let overhead = total - guest;
-        let verdict = if overhead <= GOAL_KB { "reached" } else { "MISSED" };
-        println!("  {name:<10} {total:>6} kB, {guest} kB of it guest RAM: {overhead} kB, goal {GOAL_KB} : {verdict}");
+        let verdict = if overhead <= GOAL_KB {
+            "reached"
+        } else {
+            "MISSED"
+        };
+        println!(
+            "  {name:<10} {total:>6} kB, {guest} kB of it guest RAM: {overhead} kB, goal {GOAL_KB} : {verdict}"
+        );
     }
-    let supervisor = fs::read_to_string(format!("/proc/{}/smaps_rollup", run.pid())).expect("our own run");
+    let supervisor =
+        fs::read_to_string(format!("/proc/{}/smaps_rollup", run.pid())).expect("our own run");
     println!("  supervisor Rss {} kB", field(&supervisor, "Rss:"));
     run.must("vm stop --force m");
     run.end();
@@ -40,9 +51,15 @@ pub fn bench() {
 fn mapping_of(smaps: &str, size_kb: u64) -> String {
     let mut mapping: Vec<&str> = Vec::new();
     for line in smaps.lines() {
-        let starts = line.split(' ').next().is_some_and(|word| word.contains('-') && !word.contains(':'));
+        let starts = line
+            .split(' ')
+            .next()
+            .is_some_and(|word| word.contains('-') && !word.contains(':'));
         if starts {
-            if mapping.iter().any(|line| number(line, "Size:") == Some(size_kb)) {
+            if mapping
+                .iter()
+                .any(|line| number(line, "Size:") == Some(size_kb))
+            {
                 break;
             }
             mapping.clear();
@@ -53,9 +70,15 @@ fn mapping_of(smaps: &str, size_kb: u64) -> String {
 }
 
 fn field(text: &str, name: &str) -> u64 {
-    text.lines().find_map(|line| number(line, name)).unwrap_or_else(|| panic!("no {name} in {text}"))
+    text.lines()
+        .find_map(|line| number(line, name))
+        .unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
 fn number(line: &str, name: &str) -> Option<u64> {
-    line.strip_prefix(name)?.split_whitespace().next()?.parse().ok()
+    line.strip_prefix(name)?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }

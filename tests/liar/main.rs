@@ -15,19 +15,39 @@ fn main() {
     // SAFETY: the supervisor passes the listener as descriptor 3, and nothing here has taken it.
     let listener = Listener::from_fd(unsafe { OwnedFd::from_raw_fd(3) });
     let link = listener.accept().expect("a supervisor");
-    let Ok(Some(ToMachine::Create { machine, .. })) = link.recv() else { return };
+    let Ok(Some(ToMachine::Create { machine, .. })) = link.recv() else {
+        return;
+    };
     let pid = std::process::id();
     match machine.name.split('.').next().unwrap_or_default() {
         "garbage" => raw(&link, &[0xff; 300]),
         "huge" => raw(&link, &vec![7; link::MAX_FRAME + 1]),
-        "version" => say(&link, ToSupervisor::Born { version: VERSION + 1, threads: vec![] }),
+        "version" => say(
+            &link,
+            ToSupervisor::Born {
+                version: VERSION + 1,
+                threads: vec![],
+            },
+        ),
         "stranger" => say(&link, born(pid, 1, 2)), // init's and kthreadd's ids
         "parent" => {
-            let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get() as u32);
+            let parent =
+                rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get() as u32);
             say(&link, born(pid, parent, parent));
         }
-        "few" => say(&link, ToSupervisor::Born { version: VERSION, threads: vec![] }),
-        "unborn" => say(&link, ToSupervisor::Ended { kind: ThreadKind::Vcpu(0) }),
+        "few" => say(
+            &link,
+            ToSupervisor::Born {
+                version: VERSION,
+                threads: vec![],
+            },
+        ),
+        "unborn" => say(
+            &link,
+            ToSupervisor::Ended {
+                kind: ThreadKind::Vcpu(0),
+            },
+        ),
         "mute" => {}
         "exits" => std::process::exit(3),
         "steals" => say(&link, ToSupervisor::Pong(77)),

@@ -28,7 +28,9 @@ impl Cage {
             return None;
         }
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let line = own.lines().find(|line| line.split(':').nth(1) == Some("cpuset"))?;
+        let line = own
+            .lines()
+            .find(|line| line.split(':').nth(1) == Some("cpuset"))?;
         let home = Path::new(MOUNT).join(line.splitn(3, ':').nth(2)?.trim_start_matches('/'));
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -64,13 +66,17 @@ impl Cage {
     }
 
     fn write(&self, file: &str, value: &str) {
-        fs::write(self.path.join(file), value).unwrap_or_else(|error| panic!("{file} = {value}: {error}"));
+        fs::write(self.path.join(file), value)
+            .unwrap_or_else(|error| panic!("{file} = {value}: {error}"));
     }
 }
 
 impl Drop for Cage {
     fn drop(&mut self) {
-        for tid in fs::read_to_string(self.path.join("tasks")).unwrap_or_default().lines() {
+        for tid in fs::read_to_string(self.path.join("tasks"))
+            .unwrap_or_default()
+            .lines()
+        {
             let _ = fs::write(self.home.join("tasks"), tid);
         }
         for _ in 0..500 {

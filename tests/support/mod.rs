@@ -29,7 +29,11 @@ pub fn kvm() -> bool {
         println!("SKIPPED: this host has no /dev/kvm, so no machine can be run");
         return false;
     }
-    fs::File::options().read(true).write(true).open("/dev/kvm").expect("/dev/kvm is there: a test without it proves nothing");
+    fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .expect("/dev/kvm is there: a test without it proves nothing");
     true
 }
 
@@ -41,7 +45,8 @@ impl Scratch {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("pinfold-test-{}-{number}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("pinfold-test-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).expect("a scratch directory");
         Scratch(path)
     }
@@ -73,6 +78,8 @@ pub struct Run {
     lines: Receiver<String>,
     /// All lines of standard output so far.
     pub seen: Vec<String>,
+    /// Those of them that no wait has been for.
+    unclaimed: Vec<String>,
     pub scratch: Scratch,
 }
 
@@ -105,9 +112,14 @@ impl Run {
         let errors = fs::File::create(scratch.path().join("stderr")).expect("a file for stderr");
         let mut command = Command::new(PINFOLD);
         command.arg("run").arg(file).arg("--commands");
-        command.arg("--report").arg(scratch.path().join("report.json"));
+        command
+            .arg("--report")
+            .arg(scratch.path().join("report.json"));
         command.env("XDG_RUNTIME_DIR", scratch.path());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(errors);
         finish(&mut command);
         let mut child = command.spawn().expect("the program starts");
         let (sender, lines) = channel();
@@ -120,7 +132,13 @@ impl Run {
             }
         });
         let stdin = child.stdin.take();
-        Run { child: Some(child), stdin, lines, seen: Vec::new(), scratch }
+        Run {
+            child: Some(child),
+            stdin,
+            lines,
+            seen: Vec::new(),
+            scratch,
+        }
     }
 
     /// Process id of the supervisor.
@@ -133,16 +151,23 @@ impl Run {
         self.line_where(text, |line| line.contains(text))
     }
 
-    /// Wait for a line of output with a property.
+    /// Wait for a line of output with a property, that no earlier wait was for.
     pub fn line_where(&mut self, what: &str, is: impl Fn(&str) -> bool) -> String {
+        if let Some(at) = self.unclaimed.iter().position(|line| is(line)) {
+            return self.unclaimed.remove(at);
+        }
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .lines
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) => {
                     self.seen.push(line.clone());
                     if is(&line) {
                         return line;
                     }
+                    self.unclaimed.push(line);
                 }
                 Err(error) => panic!("no line with {what:?}: {error}; {}", self.so_far()),
             }
@@ -153,12 +178,16 @@ impl Run {
     pub fn hears(&mut self, text: &str, during: Duration) -> bool {
         let deadline = Instant::now() + during;
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .lines
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) => {
                     self.seen.push(line.clone());
                     if line.contains(text) {
                         return true;
                     }
+                    self.unclaimed.push(line);
                 }
                 Err(RecvTimeoutError::Timeout) => return false,
                 Err(RecvTimeoutError::Disconnected) => return false,
@@ -174,7 +203,8 @@ impl Run {
         self.line_where(command, |line| match report {
             true => line.starts_with("report "),
             false => {
-                line.starts_with(&format!("ok {command}")) || line.starts_with(&format!("refused {command}"))
+                line.starts_with(&format!("ok {command}"))
+                    || line.starts_with(&format!("refused {command}"))
             }
         })
     }
@@ -189,7 +219,10 @@ impl Run {
     /// Give a command that must be refused.
     pub fn must_refuse(&mut self, command: &str, rule: &str) {
         let answer = self.ask(command);
-        assert!(answer.starts_with("refused ") && answer.contains(rule), "{rule:?} expected: {answer}");
+        assert!(
+            answer.starts_with("refused ") && answer.contains(rule),
+            "{rule:?} expected: {answer}"
+        );
     }
 
     /// What a control file says.
@@ -213,7 +246,10 @@ impl Run {
             if is(&report) {
                 return report;
             }
-            assert!(Instant::now() < deadline, "not in time: {what}; {report:#?}");
+            assert!(
+                Instant::now() < deadline,
+                "not in time: {what}; {report:#?}"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -221,7 +257,11 @@ impl Run {
     /// Wait until all machines run.
     pub fn all_running(&mut self) -> Report {
         self.report_where("all machines run", |report| {
-            !report.machines.is_empty() && report.machines.iter().all(|machine| machine.state == "running")
+            !report.machines.is_empty()
+                && report
+                    .machines
+                    .iter()
+                    .all(|machine| machine.state == "running")
         })
     }
 
@@ -231,7 +271,11 @@ impl Run {
         let child = self.child.take().expect("runs");
         let process = host::Process::open(child.id()).expect("a pidfd of our child");
         let deadline = Instant::now() + PATIENCE;
-        while process.wait_without_reaping(true).expect("our child").is_none() {
+        while process
+            .wait_without_reaping(true)
+            .expect("our child")
+            .is_none()
+        {
             if Instant::now() >= deadline {
                 process.kill().expect("our child can be killed");
                 panic!("the run does not end; {}", self.so_far());
@@ -247,15 +291,27 @@ impl Run {
             host::Exit::Signal(_) => None,
         };
         let report = fs::read_to_string(self.scratch.path().join("report.json"));
-        let report = report.ok().and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        let report = report
+            .ok()
+            .and_then(|json| serde_json::from_str(&json).ok())
+            .unwrap_or_default();
         let stderr = fs::read_to_string(self.scratch.path().join("stderr")).unwrap_or_default();
         let rusage_ns = end.user.0 + end.system.0;
-        Ended { code, report, lines: std::mem::take(&mut self.seen), stderr, rusage_ns }
+        Ended {
+            code,
+            report,
+            lines: std::mem::take(&mut self.seen),
+            stderr,
+            rusage_ns,
+        }
     }
 
     fn so_far(&self) -> String {
         let stderr = fs::read_to_string(self.scratch.path().join("stderr")).unwrap_or_default();
-        format!("output so far:\n{}\nstderr:\n{stderr}", self.seen.join("\n"))
+        format!(
+            "output so far:\n{}\nstderr:\n{stderr}",
+            self.seen.join("\n")
+        )
     }
 }
 
@@ -277,17 +333,29 @@ pub fn pinfold(scratch: &Scratch, arguments: &[&str]) -> (Option<i32>, String, S
         .output()
         .expect("the program starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
 }
 
 /// A task of a report.
 pub fn task<'a>(report: &'a Report, name: &str) -> &'a Task {
-    report.tasks.iter().find(|task| task.name == name).unwrap_or_else(|| panic!("no task {name}"))
+    report
+        .tasks
+        .iter()
+        .find(|task| task.name == name)
+        .unwrap_or_else(|| panic!("no task {name}"))
 }
 
 /// The host CPUs this test may use, at least two of them; None with the reason printed where it has one.
 pub fn two_cpus() -> Option<(u32, u32)> {
-    let cpus: Vec<u32> = host::topology::resources().allowed_cpus.iter().collect();
+    let cpus: Vec<u32> = host::topology::resources()
+        .expect("the host tells")
+        .allowed_cpus
+        .iter()
+        .collect();
     if cpus.len() < 2 {
         println!("SKIPPED: needs two host CPUs, has {cpus:?}");
         return None;

@@ -3,6 +3,11 @@
 //! It knows the errno of a refusal, who is in which group, what is in force, who is billed and who
 //! is released; it has no css_sets, no undo log and no running totals.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes only test functions for tests"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use container_core::{Command, Errno, Errno::*, GroupPath, HostResources, TaskId, TaskName, Tid};

@@ -290,6 +290,7 @@ fn max_stale_ns() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Process, TaskDirectory};
 
     #[test]
     fn schedstat_is_three_numbers() {
@@ -300,5 +301,41 @@ mod tests {
         for text in ["", "1 2", "1 2 x", "-1 2 3"] {
             assert_eq!(parse(text.as_bytes()), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_sample_learns_the_offset_again_only_of_a_thread_that_is_switched() {
+        let (tell, tids) = std::sync::mpsc::channel();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let napper = std::thread::spawn(move || {
+            tell.send(rustix::thread::gettid()).expect("it waits");
+            // Every message is a nap; the end of them is the end.
+            wait.iter()
+                .for_each(|()| std::thread::sleep(std::time::Duration::from_micros(50)));
+        });
+        let tid = Tid(tids
+            .recv()
+            .expect("its tid")
+            .as_raw_nonzero()
+            .get()
+            .unsigned_abs());
+        let own = Process::open(std::process::id()).expect("ourselves");
+        let tasks = TaskDirectory::open(&own).expect("ourselves");
+        let mut counter =
+            Counter::baseline(&tasks.open_thread(tid).expect("it lives")).expect("it lives");
+        counter.attach_exact(ExactCounter::open(tid).expect("perf"));
+
+        let fitted = counter.fitted_timeslices;
+        counter.sample().expect("it lives");
+        assert_eq!(counter.fitted_timeslices, fitted, "nothing to learn");
+        (0..REFIT_SWITCHES).for_each(|_| go.send(()).expect("it naps"));
+        let give_up = monotonic_ns() + 20_000_000_000;
+        while counter.fitted_timeslices == fitted {
+            assert!(monotonic_ns() < give_up);
+            counter.sample().expect("it lives");
+        }
+        assert!(counter.fitted_timeslices >= fitted + REFIT_SWITCHES);
+        drop(go);
+        napper.join().expect("no panic");
     }
 }

@@ -4,7 +4,7 @@
 //!  running ──(last thread ends)──► zombie ──reap──► reaped
 //!     │ pidfd becomes readable ───────┘               │
 //!     │ wait_without_reaping = None   = Some(Exit)    │ everything answers Ended
-//!     └ reap = StillRunning           zombie_cpu_time ┘
+//!     └ reap = StillRunning           cpu_time ┘
 //! ```
 //!
 //! While a process is a zombie its number is not given to another, and its CPU clock stands still:
@@ -119,7 +119,7 @@ impl Process {
     ///
     /// # Errors
     /// [`HostError::Ended`] where it is reaped.
-    pub fn zombie_cpu_time(&self) -> Result<Nanoseconds, HostError> {
+    pub fn cpu_time(&self) -> Result<Nanoseconds, HostError> {
         let error = |errno| HostError::of_process("clock_gettime", self.pid, errno);
         let time = clock::process_cpu_time(self.pid).map_err(error)?;
         // Read by number: it was the right clock if the process still has that number now.

@@ -96,7 +96,8 @@ and in [vm.hello]:
   groups = [\"placement:/gold\", \"billing:/tenant-a\"]
 
 With --commands, a line each on standard input; commands joined by ` ; ` are in force together or not at all:
-  group mkdir placement:/silver ; group set placement:/silver cpuset.cpus 1
+  group mkdir placement:/silver
+  group set placement:/silver cpuset.cpus 1 ; group set placement:/silver cpuset.mems 0
   group attach placement:/silver hello/vcpu0
 
 Every error of a spec is one line, FILE:LINE: and the rule, with exit code 2.
@@ -163,8 +164,8 @@ mod tests {
         assert_eq!(args.spec, PathBuf::from("a.toml"));
         assert_eq!(args.report, Some(PathBuf::from("r.json")));
         assert_eq!(args.timeout, Some(Duration::from_millis(2500)));
-        assert_eq!(args.machine_program, None);
-        assert_eq!(args.withhold_go, None);
+        assert!(!args.commands && run(&["a.toml", "--commands"]).commands);
+        assert_eq!((args.machine_program, args.withhold_go), (None, None));
     }
 
     #[test]

@@ -35,6 +35,9 @@ const REDRAW: Duration = Duration::from_millis(200);
 /// How often it is printed into a pipe.
 const REPRINT: Duration = Duration::from_secs(1);
 
+/// When it is shown first: the machines have started by then, and were not held up by it.
+const FIRST_PICTURE: Duration = Duration::from_millis(60);
+
 /// What this thread hears.
 pub enum Message {
     /// From the supervisor.
@@ -172,7 +175,7 @@ impl<'a> Watch<'a> {
         } else {
             REPRINT
         };
-        let mut next_picture = Instant::now() + interval;
+        let mut next_picture = Instant::now() + FIRST_PICTURE;
         let mut timed_out = false;
         while !none {
             let until = deadline.map_or(next_picture, |deadline| deadline.min(next_picture));

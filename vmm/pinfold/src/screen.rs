@@ -123,3 +123,23 @@ fn locale_is_utf8() -> bool {
         value.contains("utf-8") || value.contains("utf8")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_erased_once_and_a_pipe_has_none() {
+        let mut screen = Screen {
+            live: true,
+            utf8: true,
+            drawn: 3,
+        };
+        assert_eq!(screen.erase(), "\x1b[3A\r\x1b[J");
+        assert_eq!(screen.erase(), "");
+        screen.live = false;
+        assert_eq!(screen.style(), Style::PLAIN);
+        screen.draw("picture\n");
+        assert_eq!(screen.drawn, 0);
+    }
+}

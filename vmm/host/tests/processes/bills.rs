@@ -69,15 +69,18 @@ fn check(name: &str, outcome: &Outcome, rounds: usize, stolen: Duration) {
     assert!(outcome.errors.iter().all(|error| *error > -2_000_000));
     assert!(outcome.unseen < 5_000_000);
     // Only stolen time is taken for the thread's own. The host tells it in steps of 10 ms a CPU.
-    let most = match host_steal() {
-        Duration::ZERO => Duration::from_micros(500),
+    let stolen_at_most = match host_steal() {
+        Duration::ZERO => Duration::ZERO,
         _ => stolen + 30 * MS,
     };
+    let too_much = (stolen_at_most + MS / 10).as_nanos() as i64;
+    assert!(outcome.unseen > -too_much);
+    // Its own last report is a little before a thread's end: under load, milliseconds of exit work.
     assert!(
         outcome
             .errors
             .iter()
-            .all(|error| *error < most.as_nanos() as i64)
+            .all(|error| *error < too_much + 10_000_000)
     );
     assert!(outcome.overbilled <= tick * outcome.estimates.len() as i64);
 }

@@ -76,7 +76,7 @@ pub fn a_reused_pid_is_not_followed() {
     let last = counter.last();
     assert_eq!(counter.sample().expect("the last known"), last);
     assert!(TaskDirectory::open(&first).expect_err("reaped").is_ended());
-    assert!(first.zombie_cpu_time().expect_err("reaped").is_ended());
+    assert!(first.cpu_time().expect_err("reaped").is_ended());
     assert!(first.resident_bytes().expect_err("reaped").is_ended());
     assert_eq!(
         host::affinity::get(tid).expect("it lives"),

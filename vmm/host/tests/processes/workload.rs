@@ -159,7 +159,7 @@ impl Crew {
             &self.process,
             Duration::from_secs(60)
         ));
-        let witness = self.process.zombie_cpu_time().expect("a zombie");
+        let witness = self.process.cpu_time().expect("a zombie");
         let mut parts: Vec<Settlement> = Vec::new();
         for member in &mut self.members {
             parts.push(member.counter.settlement().expect("its count stays"));

@@ -144,6 +144,24 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_are_granted_on_two_cpus() {
+        let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+        let mut count = 0;
+        for entry in std::fs::read_dir(examples).unwrap() {
+            let path = entry.unwrap().path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+            {
+                let spec = crate::spec::load(&path, &host()).unwrap();
+                spec.check(&mut Framework::new(host())).unwrap();
+                count += 1;
+            }
+        }
+        assert!(count >= 3, "{count} examples");
+    }
+
+    #[test]
     fn cpus_that_the_host_or_the_parent_lacks_are_refused_at_their_line() {
         let cpus = |cpus: &str| {
             cpuset(&format!(

@@ -8,7 +8,7 @@ use super::{hierarchy, line};
 use crate::screen::Style;
 use crate::units::{bytes, cycles, time};
 
-/// Two tables and the sums of the ledger.
+/// After an empty line two tables and the sums of the ledger.
 ///
 /// ```text
 /// machine  end     vcpus     others    total     process clock  residual  peak memory
@@ -24,7 +24,7 @@ use crate::units::{bytes, cycles, time};
 /// `others` are io, control and KVM's helpers. The process clock is the kernel's own count of the whole
 /// process, the witness; the residual is what the threads' counters missed of it.
 pub fn bill(report: &Report, style: Style) -> String {
-    let mut out = String::new();
+    let mut out = String::from("\n");
     let machines = report
         .machines
         .iter()
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_bill_shows_machines_groups_and_the_sums() {
-        let expected = "\
+        let expected = "
 machine  end      vcpus     others    total     process clock  residual   peak memory
 web      exit 0   600.0 ms  2.200 ms  602.2 ms  602.2 ms       1.400 ms   6.0 MiB
 db       running  0         0         0         sampled        -1.500 us

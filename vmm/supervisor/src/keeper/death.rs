@@ -7,6 +7,7 @@
 //! taking the guest's memory back, most of all) is the residual, billed to `control`. A last reading is
 //! never billed past the witness.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use container_core::{Command, Credentials, Nanoseconds, TaskId, TaskKind};
@@ -109,18 +110,46 @@ impl Keeper {
         for machine in lied {
             self.kill(machine, "says that a thread has ended which still runs".into());
         }
-        for &task in &gone {
-            if let Some(reading) = self.tasks.exact(task) {
-                let _ = self.framework.charge(task, reading);
-            }
+        let machines: BTreeSet<MachineId> =
+            gone.iter().filter_map(|task| Some(self.tasks.get(*task)?.machine)).collect();
+        for machine in machines {
+            self.close_bills(machine, &gone);
         }
         self.exit(&gone);
+    }
+
+    /// Close the bills of threads that are gone, by their counters' last word, but never past what the
+    /// kernel's clock of the process leaves them beside the other threads: a counter that ran on while
+    /// its thread had been switched out, or its CPU stolen, is put right by it.
+    fn close_bills(&mut self, id: MachineId, gone: &[TaskId]) {
+        let Some(machine) = self.machines.get(id) else { return };
+        let Ok(clock) = machine.process.cpu_time() else { return };
+        let tasks = self.tasks.of_machine(id);
+        // After the clock, so that what the others use meanwhile is not given to the gone.
+        let parts: Vec<Settlement> = tasks
+            .iter()
+            .map(|task| if gone.contains(task) { self.last_reading(*task) } else { self.reading_now(*task) })
+            .collect();
+        let settled = host::settle(clock, &parts);
+        for (task, usage) in tasks.iter().zip(settled.usages) {
+            if gone.contains(task) {
+                self.charge_up_to(*task, usage);
+            }
+        }
+    }
+
+    /// What a thread beside the gone ones has used: not to be settled now.
+    fn reading_now(&mut self, task: TaskId) -> Settlement {
+        let sampled = self.tasks.sample(task).map_or(Nanoseconds(0), |reading| reading.usage);
+        let ended = self.tasks.get(task).is_some_and(|task| task.ended);
+        let billed = if ended { self.billed(task) } else { sampled.max(self.billed(task)) };
+        Settlement { billed, estimate: billed }
     }
 
     /// A machine's process is dead: settle its bill, reap it, let its tasks exit.
     pub(super) fn on_died(&mut self, id: MachineId) {
         let Some(machine) = self.machines.get(id) else { return };
-        let witness = machine.process.zombie_cpu_time().ok();
+        let witness = machine.process.cpu_time().ok();
         let residual = witness.map(|witness| self.settle(id, witness));
         let Some(machine) = self.machines.get_mut(id) else { return };
         let reaped = machine.process.reap().ok();
