@@ -30,7 +30,7 @@ fn each_lie_is_found_out_and_named() {
         ("stranger", "does not have"),
         (
             "parent",
-            "announced no valid set of threads: one thread announced twice",
+            "one thread announced twice",
         ),
         ("few", "vcpu0 is missing"),
         ("unborn", "neither Born nor Failed"),

@@ -137,6 +137,7 @@ impl Run {
             stdin,
             lines,
             seen: Vec::new(),
+            unclaimed: Vec::new(),
             scratch,
         }
     }

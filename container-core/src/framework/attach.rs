@@ -94,9 +94,7 @@ impl Framework {
                 to: self.core.groups[to].path.clone(),
             }
         });
-        if self.core.groups[from].tasks == 0 {
-            self.check_for_release(transaction, from);
-        }
+        self.check_for_release(transaction, from);
         Ok(())
     }
 

@@ -180,8 +180,8 @@ impl Framework {
         transaction.log.push(Undo::Attributes { group, before });
     }
 
-    /// Tell of a group that has just become empty, if it asked for that. Its last task left or its
-    /// last child was removed: the caller knows; this is not asked when the flag is set.
+    /// A task has left the group, or a child of it was removed: if that made it empty, and it
+    /// asked for that, tell. Not asked when the flag is set, so an empty group stays silent.
     ///
     /// A root is never released: it cannot be removed, which is all that a release is for.
     pub(super) fn check_for_release(&self, transaction: &mut Transaction, group: GroupId) {

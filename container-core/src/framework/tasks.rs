@@ -100,9 +100,7 @@ impl Framework {
             subsystems.get_mut(subsystem).exit(&mut cx, group);
         }
         for group in groups {
-            if self.core.groups[group].tasks == 0 {
-                self.check_for_release(transaction, group);
-            }
+            self.check_for_release(transaction, group);
         }
         Ok(())
     }

@@ -110,6 +110,9 @@ impl Runner {
             self.tell(News::AgentEnded { group, outcome });
         } else if self.queued.insert(group.clone()) {
             self.waiting.push_back((program, group));
+        } else {
+            let outcome = "not run again, one already waits for this group".to_owned();
+            self.tell(News::AgentEnded { group, outcome });
         }
     }
 

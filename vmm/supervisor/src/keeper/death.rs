@@ -177,7 +177,14 @@ impl Keeper {
             .filter(|task| self.framework.task(*task).is_some_and(|task| task.alive))
             .collect();
         self.exit(&living);
-        if self.machines.all_ended()
+        self.tell_if_all_ended();
+    }
+
+    /// No machine is left, and no release agent of theirs.
+    pub(super) fn tell_if_all_ended(&self) {
+        let quiet = self.agents == 0 && self.under_way.is_none();
+        if quiet
+            && self.machines.all_ended()
             && let Some(onlooker) = &self.onlooker
         {
             onlooker(Notice::AllEnded);

@@ -192,6 +192,8 @@ pub struct Keeper {
     under_way: Option<UnderWay>,
     deferred: VecDeque<Request>,
     ending: Vec<death::Ending>,
+    /// Release agents that have been asked for and have not ended.
+    agents: usize,
     next_watch: Instant,
     ended: bool,
 }
@@ -218,6 +220,7 @@ impl Keeper {
             under_way: None,
             deferred: VecDeque::new(),
             ending: Vec::new(),
+            agents: 0,
             next_watch: Instant::now() + watch::INTERVAL,
             ended: false,
         };
@@ -299,6 +302,8 @@ impl Keeper {
             News::AgentEnded { group, outcome } => {
                 let text = format!("release agent for {group}: {outcome}");
                 self.append("release_agent_ended", text, |event| event.group = Some(group.to_string()));
+                self.agents = self.agents.saturating_sub(1);
+                self.tell_if_all_ended();
             }
         }
     }
@@ -381,7 +386,7 @@ impl Keeper {
             Then::Answer(reply) => reply.send(Ok(done)),
             Then::Place(machine) => self.on_placed(machine),
             Then::Adopt(tasks) => self.open_counters(&tasks),
-            Then::Nothing => {}
+            Then::Nothing => self.tell_if_all_ended(),
         }
     }
 
@@ -414,7 +419,9 @@ impl Keeper {
             self.append_event(report::event(&event));
             if let Event::Released { group, agent: Some(program) } = event {
                 let job = Job::ReleaseAgent { program, group: group.clone() };
-                if self.runner.try_send(job).is_err() {
+                if self.runner.try_send(job).is_ok() {
+                    self.agents += 1;
+                } else {
                     let text = format!("release agent for {group}: not run, too many wait");
                     self.append("release_agent_ended", text, |_| {});
                 }

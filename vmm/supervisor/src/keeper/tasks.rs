@@ -23,6 +23,9 @@ pub struct Task {
     pub observed: CpuSet,
     /// Time spent waiting for a CPU.
     pub wait: Nanoseconds,
+    /// When its mask last changed, on the clock of `host::monotonic_ns`: the scheduler sums a thread's time
+    /// up at that, so that an exact reading right after it is the better for it.
+    moved_ns: Option<u64>,
     /// A pin that should hold and does not; being retried.
     pub drifted: bool,
     /// What was billed to it at its machine's end without a counter having seen it.
@@ -44,6 +47,7 @@ impl Task {
             pinned: None,
             observed,
             wait: Nanoseconds(0),
+            moved_ns: None,
             drifted: false,
             residual: Nanoseconds(0),
             ended: false,
@@ -126,13 +130,16 @@ impl Tasks {
 
     /// An exact reading. It interrupts the CPU that runs the thread.
     pub fn exact(&mut self, id: TaskId) -> Option<Reading> {
-        self.read(id, Counter::exact)
+        match self.by_id.get_mut(&id)?.moved_ns.take() {
+            Some(since) => self.read(id, |counter| counter.exact_after_move(since)),
+            None => self.read(id, Counter::exact),
+        }
     }
 
     fn read(
         &mut self,
         id: TaskId,
-        how: fn(&mut Counter) -> Result<host::CounterReading, host::HostError>,
+        how: impl FnOnce(&mut Counter) -> Result<host::CounterReading, host::HostError>,
     ) -> Option<Reading> {
         let khz = self.tsc_khz;
         let task = self.by_id.get_mut(&id)?;
@@ -162,8 +169,10 @@ pub struct HostHands<'a> {
 impl Hands for HostHands<'_> {
     fn pin(&mut self, task: TaskId, cpus: &CpuSet) -> Result<(), HandError> {
         let record = self.tasks.get_mut(task).ok_or(HandError::Ended)?;
+        let (from, now) = (record.observed, host::monotonic_ns());
         match record.thread.pin(cpus) {
             Ok(observed) => {
+                record.moved_ns = (from != observed).then_some(now);
                 record.pinned = Some(*cpus);
                 record.observed = observed;
                 record.drifted = false;
