@@ -29,7 +29,7 @@ use crate::spec::{self, MachineSpec};
 use crate::tree;
 
 /// Messages that wait for this thread; past them consoles lose text and events are fetched later.
-const MAILBOX: usize = 8192;
+const MAILBOX: usize = 512;
 /// How often the tree is drawn anew on a terminal.
 const REDRAW: Duration = Duration::from_millis(200);
 /// How often it is printed into a pipe.

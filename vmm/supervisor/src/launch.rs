@@ -126,7 +126,9 @@ impl StateDirectory {
     pub fn create(parent: &Path) -> io::Result<Self> {
         let path = parent.join(format!("pinfold-run-{}", std::process::id()));
         // A directory left by an earlier process of the same id was ours to clean.
-        let _ = std::fs::remove_dir_all(&path);
+        if path.exists() {
+            let _ = std::fs::remove_dir_all(&path);
+        }
         std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|error| {
             io::Error::new(error.kind(), format!("state directory {}: {error}", path.display()))
         })?;
@@ -141,7 +143,7 @@ impl StateDirectory {
 
 impl Drop for StateDirectory {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir(&self.0);
     }
 }
 

@@ -32,12 +32,15 @@ use std::thread::{Builder, JoinHandle};
 use actor::{Address, mailbox, mailbox_with_doorbell};
 use container_core::Framework;
 
-/// Requests to the keeper that may wait at once: births of a full batch of machines, and clients.
-const KEEPER_MAILBOX: usize = 1024;
+// A mailbox's slots are all written when it is made, and a page touched first costs microseconds of the
+// start: bounds are no larger than their reasons, and large messages are boxed.
+
+/// Requests to the keeper that may wait at once. Who finds it full waits.
+const KEEPER_MAILBOX: usize = 256;
 /// What the keeper may have said to the wire and the wire not yet carried: a full one costs the
-/// machine it is about its life, so there is room for several messages to every machine of a host.
-const WIRE_MAILBOX: usize = 4096;
-/// Jobs the runner has not begun: a release agent a group, and one job a birth.
+/// machine it is about its life, so there is room for a burst to every machine of a host.
+const WIRE_MAILBOX: usize = 1024;
+/// Jobs the runner has not taken in: a release agent a group of one commit, and one job a birth.
 const RUNNER_MAILBOX: usize = 1024;
 
 /// What a supervisor is started with.

@@ -14,7 +14,7 @@ pub enum Notice {
         bytes: Vec<u8>,
     },
     /// A numbered event.
-    Event(management::Event),
+    Event(Box<management::Event>),
     /// No machine is left.
     AllEnded,
 }

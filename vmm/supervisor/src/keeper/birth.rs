@@ -45,8 +45,8 @@ impl Keeper {
         });
         let watched = pidfd.is_ok_and(|pidfd| {
             let (link, console) = (launch.link, launch.console);
-            let watch = wire::Request::Watch { machine, name, link, pidfd, console };
-            self.wire.try_send(watch).is_ok()
+            let watch = wire::Watch { machine, name, link, pidfd, console };
+            self.wire.try_send(wire::Request::Watch(Box::new(watch))).is_ok()
         });
         if !watched {
             self.kill(machine, "it could not be watched: too many machines at once".into());

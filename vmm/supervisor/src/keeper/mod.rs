@@ -439,7 +439,7 @@ impl Keeper {
         event.monotonic_ns = host::monotonic_ns();
         let event = self.log.append(event);
         if let Some(onlooker) = &self.onlooker {
-            onlooker(Notice::Event(event.clone()));
+            onlooker(Notice::Event(Box::new(event.clone())));
         }
     }
 
@@ -453,7 +453,7 @@ impl Keeper {
 
     /// Post a message to a machine; one whose post is full is killed.
     fn say(&mut self, machine: MachineId, message: ToMachine) {
-        if self.wire.try_send(wire::Request::Say(machine, message)).is_err() {
+        if self.wire.try_send(wire::Request::Say(machine, Box::new(message))).is_err() {
             self.kill(machine, "its messages could not be posted".into());
         }
     }

@@ -35,22 +35,26 @@ const PONG_LIMIT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub enum Request {
     /// Watch a new machine.
-    Watch {
-        /// Its id.
-        machine: MachineId,
-        /// Its name, for the console.
-        name: MachineName,
-        /// The supervisor's end of its link.
-        link: Link<ToMachine, ToSupervisor>,
-        /// A duplicate of its pidfd.
-        pidfd: OwnedFd,
-        /// The read end of its console.
-        console: OwnedFd,
-    },
+    Watch(Box<Watch>),
     /// Say this to a machine. One that does not read is reported as broken.
-    Say(MachineId, ToMachine),
+    Say(MachineId, Box<ToMachine>),
     /// End the actor.
     End,
+}
+
+/// A machine to be watched.
+#[derive(Debug)]
+pub struct Watch {
+    /// Its id.
+    pub machine: MachineId,
+    /// Its name, for the console.
+    pub name: MachineName,
+    /// The supervisor's end of its link.
+    pub link: Link<ToMachine, ToSupervisor>,
+    /// A duplicate of its pidfd.
+    pub pidfd: OwnedFd,
+    /// The read end of its console.
+    pub console: OwnedFd,
 }
 
 /// The actor.
@@ -160,27 +164,28 @@ impl Wire {
 
     fn on_request(&mut self, request: Request, ops: &mut EventOps<'_>) {
         match request {
-            Request::Watch { machine, name, link, pidfd, console } => {
-                let line = Line::new(name, link, pidfd, console);
-                for (fd, source) in [
-                    (line.link_fd(), Source::Link(machine)),
-                    (line.pidfd(), Source::Pidfd(machine)),
-                    (line.console_fd(), Source::Console(machine)),
-                ] {
-                    if let Err(error) =
-                        ops.add(Events::with_data_raw(fd, source.pack(), EventSet::IN))
-                    {
-                        self.tell(News::Broken { machine, why: format!("unwatchable: {error}") });
-                    }
-                }
-                if self.lines.is_empty() {
-                    self.next_ping = Instant::now() + PING_INTERVAL;
-                }
-                self.lines.insert(machine, line);
-            }
+            Request::Watch(watch) => self.on_watch(*watch, ops),
             Request::Say(machine, message) => self.say(machine, &message),
             Request::End => self.ended = true,
         }
+    }
+
+    fn on_watch(&mut self, watch: Watch, ops: &mut EventOps<'_>) {
+        let machine = watch.machine;
+        let line = Line::new(watch.name, watch.link, watch.pidfd, watch.console);
+        for (fd, source) in [
+            (line.link_fd(), Source::Link(machine)),
+            (line.pidfd(), Source::Pidfd(machine)),
+            (line.console_fd(), Source::Console(machine)),
+        ] {
+            if let Err(error) = ops.add(Events::with_data_raw(fd, source.pack(), EventSet::IN)) {
+                self.tell(News::Broken { machine, why: format!("unwatchable: {error}") });
+            }
+        }
+        if self.lines.is_empty() {
+            self.next_ping = Instant::now() + PING_INTERVAL;
+        }
+        self.lines.insert(machine, line);
     }
 
     fn say(&mut self, machine: MachineId, message: &ToMachine) {
