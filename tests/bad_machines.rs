@@ -28,10 +28,7 @@ fn each_lie_is_found_out_and_named() {
         ("huge", "did not fit"),
         ("version", "link version 2, not 1"),
         ("stranger", "does not have"),
-        (
-            "parent",
-            "one thread announced twice",
-        ),
+        ("parent", "one thread announced twice"),
         ("few", "vcpu0 is missing"),
         ("unborn", "neither Born nor Failed"),
         ("steals", "neither Born nor Failed"),

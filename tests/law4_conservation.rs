@@ -184,6 +184,10 @@ groups = ["billing:/t"]
     // The guest burns by the wall clock, so a busy host gives it less CPU time, but never more.
     assert!(vcpu.usage_ns <= 450_000_000, "{vcpu:?}");
     let witness = ended.report.machines[0].witness_ns.expect("settled");
-    assert!(vcpu.usage_ns >= witness / 2, "the burn is the vCPU's, not the others': {:?}", ended.report);
+    assert!(
+        vcpu.usage_ns >= witness / 2,
+        "the burn is the vCPU's, not the others': {:?}",
+        ended.report
+    );
     assert_conserved(&ended.report);
 }

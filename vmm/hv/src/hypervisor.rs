@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use kvm_bindings::{KVM_API_VERSION, KVM_MAX_CPUID_ENTRIES};
 use kvm_ioctls::{Cap, Kvm};
 
-use crate::{GuestMemory, HvError, Vm};
+use crate::{BlankVm, GuestMemory, HvError, Vm};
 
 /// What every machine needs of KVM. All are older than Linux 4.13.
 const NEEDED: [(Cap, &str); 7] = [
@@ -68,7 +68,16 @@ impl Hypervisor {
             .kvm
             .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
             .map_err(HvError::kvm("KVM_GET_SUPPORTED_CPUID"))?;
-        Vm::new(&self.kvm, memory, Some(cpuid))
+        Vm::new(self.blank_vm()?, memory, Some(cpuid))
+    }
+
+    /// Makes a VM that has no memory yet.
+    ///
+    /// # Errors
+    ///
+    /// [`HvError::Kvm`] names the request the kernel refused.
+    pub fn blank_vm(&self) -> Result<BlankVm, HvError> {
+        BlankVm::new(&self.kvm)
     }
 
     /// As [`Hypervisor::create_vm`], for a guest that never looks at CPUID: its leaves all stay
@@ -82,7 +91,7 @@ impl Hypervisor {
     ///
     /// [`HvError::Kvm`] names the request the kernel refused.
     pub fn create_vm_without_cpuid(&self, memory: GuestMemory) -> Result<Vm, HvError> {
-        Vm::new(&self.kvm, memory, None)
+        self.blank_vm()?.with_memory(memory)
     }
 
     fn check(&self) -> Result<(), HvError> {

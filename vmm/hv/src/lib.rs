@@ -27,5 +27,5 @@ pub use kick::Kicker;
 pub use kvm_ioctls::IoEventAddress;
 pub use memory::{GuestMemory, HOLE_END, HOLE_START, guest_memory};
 pub use vcpu::Vcpu;
-pub use vm::Vm;
+pub use vm::{BlankVm, Vm};
 pub use vmm_sys_util::eventfd::EventFd;

@@ -24,17 +24,44 @@ pub struct Vm {
     cpuid: Option<CpuId>,
 }
 
+/// A virtual machine without memory: what of one can be made before anybody says how large it is to be.
+/// KVM_CREATE_VM is the costliest request of a start.
+#[derive(Debug)]
+pub struct BlankVm {
+    fd: VmFd,
+}
+
+impl BlankVm {
+    pub(crate) fn new(kvm: &Kvm) -> Result<Self, HvError> {
+        let fd = kvm.create_vm().map_err(HvError::kvm("KVM_CREATE_VM"))?;
+        Ok(Self { fd })
+    }
+
+    /// Give it its memory and an interrupt controller; see
+    /// [`Hypervisor::create_vm_without_cpuid`](crate::Hypervisor::create_vm_without_cpuid).
+    ///
+    /// # Errors
+    ///
+    /// [`HvError::Kvm`] names the request the kernel refused.
+    pub fn with_memory(self, memory: GuestMemory) -> Result<Vm, HvError> {
+        Vm::new(self, memory, None)
+    }
+}
+
 impl Vm {
     /// Memory regions come before the interrupt controller: each memory slot added after it waits
     /// for a grace period of the kernel's, 6 to 9 ms; before it, one costs 0.05 ms. No PIT either:
     /// its kernel thread belongs to no process and so could be billed to nobody.
     pub(crate) fn new(
-        kvm: &Kvm,
+        blank: BlankVm,
         memory: GuestMemory,
         cpuid: Option<CpuId>,
     ) -> Result<Self, HvError> {
-        let fd = kvm.create_vm().map_err(HvError::kvm("KVM_CREATE_VM"))?;
-        let vm = Self { fd, memory, cpuid };
+        let vm = Self {
+            fd: blank.fd,
+            memory,
+            cpuid,
+        };
         vm.map_memory()?;
         vm.fd
             .set_tss_address(TSS_ADDRESS)

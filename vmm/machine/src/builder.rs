@@ -4,10 +4,9 @@
 //! where they are used, by what owns the limit.
 
 use std::io::Cursor;
-use std::os::fd::OwnedFd;
 
 use devices::SERIAL_GSI;
-use hv::{Entry, EventFd, GuestMemory, Hypervisor, Vm};
+use hv::{BlankVm, Entry, EventFd, GuestMemory, Vm};
 use link::{Guest, MAX_VCPUS, MachineConfig};
 use linux_loader::loader::{Elf, KernelLoader};
 use vm_memory::{Bytes, GuestAddress};
@@ -20,7 +19,7 @@ use crate::{MachineError, TinyImage};
 /// # Errors
 /// The limit that was broken, or what KVM refused.
 pub(crate) fn build(
-    kvm: OwnedFd,
+    blank: BlankVm,
     tiny: &TinyImage,
     config: &MachineConfig,
     serial_interrupt: &EventFd,
@@ -32,8 +31,9 @@ pub(crate) fn build(
         });
     }
     let memory = hv::guest_memory(config.memory_bytes)?;
-    // The tiny guest never looks at CPUID, whose leaves cost half a millisecond to find out here.
-    let vm = Hypervisor::from_fd(kvm).create_vm_without_cpuid(memory)?;
+    // Without CPUID, which the tiny guest never looks at: finding its leaves out takes KVM longer than
+    // all the rest.
+    let vm = blank.with_memory(memory)?;
     vm.irqfd(serial_interrupt, SERIAL_GSI)?;
     let Guest::Tiny { script } = &config.guest;
     let boot_page = (tiny.boot_page)(config.vcpus, vm.tsc_khz()?, script);

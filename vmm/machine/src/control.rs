@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox, mailbox_with_doorbell};
-use hv::{Entry, HvError, Kicker, Vm};
+use hv::{BlankVm, Entry, HvError, Hypervisor, Kicker, Vm};
 use link::{
     HaltCause, LinkError, MachineConfig, Thread, ThreadKind, ToMachine, ToSupervisor, VERSION,
 };
@@ -74,19 +74,21 @@ pub(crate) struct Cradle {
     mailbox: Mailbox<Report>,
     io: io::Handle,
     console: Console,
+    blank: BlankVm,
 }
 
 impl Cradle {
-    /// Start `io`, and take the console.
+    /// Start `io`, take the console, and make a VM without memory.
     ///
     /// # Errors
-    /// No thread, or no descriptors.
-    pub fn new(console: OwnedFd) -> Result<Self, MachineError> {
+    /// No thread, no descriptors, or KVM refuses.
+    pub fn new(console: OwnedFd, kvm: OwnedFd) -> Result<Self, MachineError> {
         let (reports, mailbox) =
             mailbox_with_doorbell(MAILBOX).map_err(MachineError::system("make an eventfd"))?;
         Ok(Cradle {
             io: io::start(reports.clone())?,
             console: Console::new(console)?,
+            blank: Hypervisor::from_fd(kvm).blank_vm()?,
             reports,
             mailbox,
         })
@@ -98,11 +100,10 @@ impl Cradle {
     /// Something could not be built, or a thread did not get ready.
     pub fn grow(
         self,
-        kvm: OwnedFd,
         tiny: &TinyImage,
         config: &MachineConfig,
     ) -> Result<Control, MachineError> {
-        let (vm, entry) = builder::build(kvm, tiny, config, &self.io.serial_interrupt)?;
+        let (vm, entry) = builder::build(self.blank, tiny, config, &self.io.serial_interrupt)?;
         let vm = Arc::new(vm);
         let start = |index: u16| {
             let entry = Entry {

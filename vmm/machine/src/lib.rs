@@ -106,9 +106,9 @@ fn live(inheritance: Inheritance) -> Result<u8, MachineError> {
         console,
         tiny,
     } = inheritance;
-    let cradle = Cradle::new(console);
+    let cradle = Cradle::new(console, kvm);
     let (peer, config) = Peer::meet(listener)?;
-    let started = cradle.and_then(|cradle| cradle.grow(kvm, &tiny, &config));
+    let started = cradle.and_then(|cradle| cradle.grow(&tiny, &config));
     match started {
         Ok(control) => control.run(peer),
         Err(error) => {

@@ -120,7 +120,7 @@ pub fn explain(error: &anyhow::Error) -> ExitCode {
     }
     eprintln!("pinfold: {error:#}");
     let served = matches!(error.downcast_ref(), Some(LockError::Served(_)));
-    if served || error.is::<container_core::Refusal>() {
+    if served || error.is::<hv::HvError>() || error.is::<container_core::Refusal>() {
         ExitCode::from(REFUSED)
     } else {
         ExitCode::FAILURE

@@ -35,7 +35,10 @@ impl FromStr for EventId {
         let wrong = || format!("{text:?} is no event number EPOCH.SEQ");
         let (epoch, seq) = text.split_once('.').ok_or_else(wrong)?;
         let epoch = u64::from_str_radix(epoch, 16).map_err(|_| wrong())?;
-        Ok(EventId { epoch, seq: seq.parse().map_err(|_| wrong())? })
+        Ok(EventId {
+            epoch,
+            seq: seq.parse().map_err(|_| wrong())?,
+        })
     }
 }
 
@@ -65,12 +68,21 @@ impl EventLog {
     }
 
     fn with_capacity(epoch: u64, capacity: usize) -> Self {
-        EventLog { epoch, next: 1, kept: VecDeque::new(), capacity }
+        EventLog {
+            epoch,
+            next: 1,
+            kept: VecDeque::new(),
+            capacity,
+        }
     }
 
     /// Number an event and keep it.
     pub fn append(&mut self, mut event: Event) -> &Event {
-        event.id = EventId { epoch: self.epoch, seq: self.next }.to_string();
+        event.id = EventId {
+            epoch: self.epoch,
+            seq: self.next,
+        }
+        .to_string();
         self.next += 1;
         if self.kept.len() == self.capacity {
             self.kept.pop_front();
@@ -88,11 +100,17 @@ impl EventLog {
     pub fn since(&self, last: EventId) -> Since<'_> {
         let oldest = self.next - self.kept.len() as u64;
         if last.epoch != self.epoch || last.seq >= self.next {
-            return Since { lost: None, events: self.kept.iter().collect() };
+            return Since {
+                lost: None,
+                events: self.kept.iter().collect(),
+            };
         }
         let lost = oldest.saturating_sub(last.seq + 1);
         let seen = (last.seq + 1).saturating_sub(oldest) as usize;
-        Since { lost: Some(lost), events: self.kept.iter().skip(seen).collect() }
+        Since {
+            lost: Some(lost),
+            events: self.kept.iter().skip(seen).collect(),
+        }
     }
 }
 
@@ -103,13 +121,20 @@ mod tests {
     fn log(entries: u64) -> EventLog {
         let mut log = EventLog::with_capacity(7, 4);
         for number in 1..=entries {
-            log.append(Event { text: number.to_string(), ..Event::default() });
+            log.append(Event {
+                text: number.to_string(),
+                ..Event::default()
+            });
         }
         log
     }
 
     fn texts<'a>(since: &Since<'a>) -> Vec<&'a str> {
-        since.events.iter().map(|event| event.text.as_str()).collect()
+        since
+            .events
+            .iter()
+            .map(|event| event.text.as_str())
+            .collect()
     }
 
     #[test]
@@ -125,7 +150,10 @@ mod tests {
     fn overwritten_numbers_are_a_gap_of_known_size() {
         let log = log(10);
         let since = log.since(EventId { epoch: 7, seq: 2 });
-        assert_eq!((since.lost, texts(&since)), (Some(4), vec!["7", "8", "9", "10"]));
+        assert_eq!(
+            (since.lost, texts(&since)),
+            (Some(4), vec!["7", "8", "9", "10"])
+        );
     }
 
     #[test]
@@ -138,7 +166,10 @@ mod tests {
 
     #[test]
     fn a_number_reads_back_as_it_is_written() {
-        let id = EventId { epoch: 0xabc, seq: 12 };
+        let id = EventId {
+            epoch: 0xabc,
+            seq: 12,
+        };
         assert_eq!(id.to_string(), "abc.12");
         assert_eq!("abc.12".parse(), Ok(id));
         assert!("abc".parse::<EventId>().is_err());

@@ -1,9 +1,10 @@
 //! Starting a machine process and the supervisor's end of its link.
 //!
-//! The supervisor binds the machine's listener in a directory of mode 0700, connects to it, and sends
-//! what to build before the process exists; the process inherits the listener, finds its supervisor
-//! waiting there, and builds. A machine is started early, while its supervisor still has one thread:
-//! a fork then costs a tenth of a millisecond and no exec.
+//! The supervisor binds the machine's listener in a directory of mode 0700 and connects to it before the
+//! process exists; the process inherits the listener, finds its supervisor waiting there, and is told
+//! what to build. Processes are started early, while the supervisor still has one thread: a fork then
+//! costs a tenth of a millisecond and no exec. The first is started before it is known what it is to
+//! build: it makes what every machine has while the spec is read.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -33,7 +34,10 @@ pub struct Placement {
 impl Placement {
     /// The groups of one thread.
     pub fn groups_of(&self, kind: TaskKind) -> &[GroupPath] {
-        let groups = self.by_kind.get(&kind).or_else(|| self.by_kind.get(&TaskKind::Control));
+        let groups = self
+            .by_kind
+            .get(&kind)
+            .or_else(|| self.by_kind.get(&TaskKind::Control));
         groups.map_or(&[], Vec::as_slice)
     }
 }
@@ -88,15 +92,10 @@ pub struct Inherited {
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// The listener, the console pipe or the link.
-    #[error("machine {machine}: cannot set up its link: {source}")]
-    Link {
-        /// Which machine.
-        machine: MachineName,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// What to build does not fit a frame, or the link broke at once.
-    #[error("machine {machine}: cannot be told what to build: {source}")]
+    #[error("a machine process's link cannot be set up: {0}")]
+    Link(#[source] io::Error),
+    /// What to build does not fit a frame, or the process is gone.
+    #[error("machine {machine} cannot be told what to build: {source}")]
     Create {
         /// Which machine.
         machine: MachineName,
@@ -104,13 +103,8 @@ pub enum LaunchError {
         source: LinkError,
     },
     /// fork or exec.
-    #[error("machine {machine}: cannot start its process: {source}")]
-    Process {
-        /// Which machine.
-        machine: MachineName,
-        /// What the kernel said.
-        source: HostError,
-    },
+    #[error("a machine process cannot be started: {0}")]
+    Process(#[source] HostError),
 }
 
 /// A directory of mode 0700 that holds the listeners of a private supervisor's machines; removed when
@@ -129,9 +123,15 @@ impl StateDirectory {
         if path.exists() {
             let _ = std::fs::remove_dir_all(&path);
         }
-        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|error| {
-            io::Error::new(error.kind(), format!("state directory {}: {error}", path.display()))
-        })?;
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| {
+                io::Error::new(
+                    error.kind(),
+                    format!("state directory {}: {error}", path.display()),
+                )
+            })?;
         Ok(StateDirectory(path))
     }
 
@@ -147,56 +147,129 @@ impl Drop for StateDirectory {
     }
 }
 
-/// Start a machine process. Its threads do nothing for the guest until the keeper says `Go`.
-///
-/// # Errors
-/// [`LaunchError`]; nothing is left behind.
-pub fn launch(
-    directory: &StateDirectory,
-    config: MachineConfig,
-    name: MachineName,
-    placement: Placement,
-    program: &Program<'_>,
-) -> Result<Launch, LaunchError> {
-    let link_error = |source| LaunchError::Link { machine: name.clone(), source };
-    let (listener, link) = connected(directory.path(), &name).map_err(link_error)?;
-    let (console, console_end) =
-        pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(|e| link_error(e.into()))?;
-    link.send(&ToMachine::Create { version: VERSION, machine: config.clone() })
-        .map_err(|source| LaunchError::Create { machine: name.clone(), source })?;
-    let spawned_ns = host::monotonic_ns();
-    let process = start(program, &listener, &console_end)
-        .map_err(|source| LaunchError::Process { machine: name.clone(), source })?;
-    Ok(Launch { name, config, placement, process, link, console, spawned_ns })
+/// A machine process that waits to be told what to build, with what does not depend on that already made.
+/// It is killed when it is dropped unused.
+#[derive(Debug)]
+pub struct Ready {
+    parts: Option<Parts>,
+}
+
+#[derive(Debug)]
+struct Parts {
+    process: Process,
+    link: Link<ToMachine, ToSupervisor>,
+    console: OwnedFd,
+    spawned_ns: u64,
+}
+
+impl Ready {
+    /// Start a process.
+    ///
+    /// # Errors
+    /// [`LaunchError`]; nothing is left behind.
+    pub fn start(directory: &StateDirectory, program: &Program<'_>) -> Result<Self, LaunchError> {
+        let (listener, link) = connected(directory.path()).map_err(LaunchError::Link)?;
+        let (console, console_end) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
+            .map_err(|errno| LaunchError::Link(errno.into()))?;
+        let spawned_ns = host::monotonic_ns();
+        let process = start(program, &listener, &console_end).map_err(LaunchError::Process)?;
+        Ok(Ready {
+            parts: Some(Parts {
+                process,
+                link,
+                console,
+                spawned_ns,
+            }),
+        })
+    }
+
+    /// Tell it what to build. Its threads do nothing for the guest until the keeper says `Go`.
+    ///
+    /// # Errors
+    /// [`LaunchError::Create`]; the process is killed.
+    pub fn create(
+        mut self,
+        config: MachineConfig,
+        name: MachineName,
+        placement: Placement,
+    ) -> Result<Launch, LaunchError> {
+        let parts = self
+            .parts
+            .as_ref()
+            .expect("parts are taken by this method alone, which consumes");
+        parts
+            .link
+            .send(&ToMachine::Create {
+                version: VERSION,
+                machine: config.clone(),
+            })
+            .map_err(|source| LaunchError::Create {
+                machine: name.clone(),
+                source,
+            })?;
+        let Parts {
+            process,
+            link,
+            console,
+            spawned_ns,
+        } = self
+            .parts
+            .take()
+            .expect("parts are taken by this method alone, which consumes");
+        Ok(Launch {
+            name,
+            config,
+            placement,
+            process,
+            link,
+            console,
+            spawned_ns,
+        })
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        if let Some(parts) = &self.parts {
+            let _ = parts.process.kill();
+        }
+    }
 }
 
 /// A listener and a link that already waits in its backlog. The path serves for that moment only: a
 /// private supervisor's machines end with it, and nobody else is to find them.
-fn connected(
-    directory: &Path,
-    name: &MachineName,
-) -> io::Result<(Listener, Link<ToMachine, ToSupervisor>)> {
-    let path = directory.join(format!("{name}.sock"));
+fn connected(directory: &Path) -> io::Result<(Listener, Link<ToMachine, ToSupervisor>)> {
+    let path = directory.join("ready.sock");
     let listener = Listener::bind(&path)?;
     let link = link::connect(&path);
     std::fs::remove_file(&path)?;
     Ok((listener, link?))
 }
 
-fn start(program: &Program<'_>, listener: &Listener, console: &OwnedFd) -> Result<Process, HostError> {
+fn start(
+    program: &Program<'_>,
+    listener: &Listener,
+    console: &OwnedFd,
+) -> Result<Process, HostError> {
     let (listener, console) = (listener.as_fd(), console.as_fd());
     match program.body {
         Body::Fork(machine) => host::fork_process(&[listener, console, program.kvm], || {
             let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
             match (own(listener), own(console), own(program.kvm)) {
-                (Ok(listener), Ok(console), Ok(kvm)) => {
-                    machine(Inherited { listener: Listener::from_fd(listener), console, kvm })
-                }
+                (Ok(listener), Ok(console), Ok(kvm)) => machine(Inherited {
+                    listener: Listener::from_fd(listener),
+                    console,
+                    kvm,
+                }),
                 _ => OUT_OF_DESCRIPTORS,
             }
         }),
         Body::Exec(path) => {
-            let keep = [(listener, LISTENER_FD), (console, CONSOLE_FD), (program.kvm, KVM_FD)];
+            let keep = [
+                (listener, LISTENER_FD),
+                (console, CONSOLE_FD),
+                (program.kvm, KVM_FD),
+            ];
             host::spawn_process(path, &[], &keep)
         }
     }

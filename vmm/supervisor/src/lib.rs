@@ -22,7 +22,7 @@ mod wire;
 pub use event_log::{EventId, EventLog, Since};
 pub use launch::{
     Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError, Placement, Program,
-    StateDirectory, launch,
+    Ready, StateDirectory,
 };
 pub use notice::{Notice, Onlooker};
 
@@ -74,9 +74,15 @@ impl Supervisor {
         let runner_actor = runner::Runner::new(runner_mailbox, keeper.clone());
         let keeper_actor = keeper::Keeper::new(keeper_mailbox, wire, runner, config);
         let threads = vec![
-            Builder::new().name("keeper".into()).spawn(move || keeper_actor.run())?,
-            Builder::new().name("wire".into()).spawn(move || wire_actor.run())?,
-            Builder::new().name("runner".into()).spawn(move || runner_actor.run())?,
+            Builder::new()
+                .name("keeper".into())
+                .spawn(move || keeper_actor.run())?,
+            Builder::new()
+                .name("wire".into())
+                .spawn(move || wire_actor.run())?,
+            Builder::new()
+                .name("runner".into())
+                .spawn(move || runner_actor.run())?,
         ];
         Ok(Supervisor { keeper, threads })
     }

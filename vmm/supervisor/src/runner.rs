@@ -120,7 +120,10 @@ impl Runner {
         let mut ended = Vec::new();
         self.running.retain_mut(|agent| match agent.outcome() {
             Some(outcome) => {
-                ended.push(News::AgentEnded { group: agent.group.clone(), outcome });
+                ended.push(News::AgentEnded {
+                    group: agent.group.clone(),
+                    outcome,
+                });
                 false
             }
             None => true,
@@ -132,10 +135,17 @@ impl Runner {
             match start_agent(&program, &group) {
                 Ok(child) => {
                     let deadline = Instant::now() + AGENT_LIMIT;
-                    self.running.push(Agent { group, child, deadline });
+                    self.running.push(Agent {
+                        group,
+                        child,
+                        deadline,
+                    });
                 }
                 Err(error) => {
-                    ended.push(News::AgentEnded { group, outcome: format!("{program}: {error}") });
+                    ended.push(News::AgentEnded {
+                        group,
+                        outcome: format!("{program}: {error}"),
+                    });
                 }
             }
         }
@@ -157,7 +167,10 @@ impl Runner {
             .iter()
             .filter_map(|(task, tid)| Some((*task, ExactCounter::open(*tid).ok()?)))
             .collect();
-        self.tell(News::Counters { counters, tsc_khz: self.tsc_khz });
+        self.tell(News::Counters {
+            counters,
+            tsc_khz: self.tsc_khz,
+        });
     }
 
     fn tell(&self, news: News) {
@@ -187,7 +200,10 @@ impl Agent {
 /// readable and executable by all.
 fn start_agent(program: &str, group: &GroupPath) -> io::Result<Child> {
     let privileged = rustix::process::geteuid().is_root();
-    let file = File::options().read(true).custom_flags(O_PATH).open(program)?;
+    let file = File::options()
+        .read(true)
+        .custom_flags(O_PATH)
+        .open(program)?;
     let inherited = rustix::io::dup(&file)?; // without CLOEXEC: the interpreter of a script reopens it
     let mut command = Command::new(format!("/proc/self/fd/{}", inherited.as_raw_fd()));
     command

@@ -40,22 +40,38 @@ impl Keeper {
             go_at: None,
             link_closed: false,
             verdict: None,
-            times: Times { spawned: launch.spawned_ns, ..Times::default() },
+            times: Times {
+                spawned: launch.spawned_ns,
+                ..Times::default()
+            },
             settlement: None,
         });
         let watched = pidfd.is_ok_and(|pidfd| {
             let (link, console) = (launch.link, launch.console);
-            let watch = wire::Watch { machine, name, link, pidfd, console };
-            self.wire.try_send(wire::Request::Watch(Box::new(watch))).is_ok()
+            let watch = wire::Watch {
+                machine,
+                name,
+                link,
+                pidfd,
+                console,
+            };
+            self.wire
+                .try_send(wire::Request::Watch(Box::new(watch)))
+                .is_ok()
         });
         if !watched {
-            self.kill(machine, "it could not be watched: too many machines at once".into());
+            self.kill(
+                machine,
+                "it could not be watched: too many machines at once".into(),
+            );
         }
     }
 
     /// A machine announces its threads.
     pub(super) fn on_born(&mut self, id: MachineId, threads: &[Thread]) {
-        let Some(machine) = self.machines.get_mut(id) else { return };
+        let Some(machine) = self.machines.get_mut(id) else {
+            return;
+        };
         machine.times.born = Some(host::monotonic_ns());
         if let Err(why) = complete(machine.vcpus, threads) {
             return self.kill(id, format!("announced no valid set of threads: {why}"));
@@ -66,7 +82,13 @@ impl Keeper {
         };
         let mut commands = Vec::new();
         for thread in threads {
-            let born = self.born_task(id, &directory, task_kind(thread.kind), Tid(thread.tid), None);
+            let born = self.born_task(
+                id,
+                &directory,
+                task_kind(thread.kind),
+                Tid(thread.tid),
+                None,
+            );
             match born {
                 Ok((_, mut birth)) => commands.append(&mut birth),
                 Err(why) => return self.kill(id, why),
@@ -89,28 +111,47 @@ impl Keeper {
         parent: Option<TaskId>,
     ) -> Result<(TaskId, Vec<Command>), String> {
         let machine = self.machines.get_mut(id).ok_or("no such machine")?;
-        let name = TaskName { machine: machine.name.clone(), kind };
-        let thread = directory.open_thread(tid).map_err(|error| format!("{name}: {error}"))?;
+        let name = TaskName {
+            machine: machine.name.clone(),
+            kind,
+        };
+        let thread = directory
+            .open_thread(tid)
+            .map_err(|error| format!("{name}: {error}"))?;
         let record =
             Task::new(id, name.clone(), thread).map_err(|error| format!("{name}: {error}"))?;
         let task = self.framework.allocate_task();
         self.tasks.insert(task, record);
         machine.tasks.insert(kind, task);
-        let attach = |group: &GroupPath| Command::Attach { group: group.clone(), task };
-        let mut commands = vec![Command::Fork { task, name, tid, parent }];
+        let attach = |group: &GroupPath| Command::Attach {
+            group: group.clone(),
+            task,
+        };
+        let mut commands = vec![Command::Fork {
+            task,
+            name,
+            tid,
+            parent,
+        }];
         commands.extend(machine.placement.groups_of(kind).iter().map(attach));
         Ok((task, commands))
     }
 
     /// All threads of a machine stand in their groups, pinned.
     pub(super) fn on_placed(&mut self, id: MachineId) {
-        let Some(machine) = self.machines.get_mut(id) else { return };
+        let Some(machine) = self.machines.get_mut(id) else {
+            return;
+        };
         let tasks: Vec<TaskId> = machine.tasks.values().copied().collect();
         if self.withhold_go.is_zero() {
             self.go(id);
         } else {
             machine.go_at = Some(Instant::now() + self.withhold_go);
-            self.tell_of(id, "machine_withheld", "stands in its groups and is held back");
+            self.tell_of(
+                id,
+                "machine_withheld",
+                "stands in its groups and is held back",
+            );
         }
         self.open_counters(&tasks);
     }
@@ -118,7 +159,9 @@ impl Keeper {
     /// Let the vCPUs of a placed machine enter their guest.
     pub(super) fn go(&mut self, id: MachineId) {
         self.say(id, ToMachine::Go);
-        let Some(machine) = self.machines.get_mut(id) else { return };
+        let Some(machine) = self.machines.get_mut(id) else {
+            return;
+        };
         machine.go_at = None;
         if machine.verdict.is_none() {
             machine.state = State::Running;
@@ -140,13 +183,18 @@ impl Keeper {
 
 /// A machine announces each of its vCPUs, io, control, and whatever KVM has started.
 fn complete(vcpus: u16, threads: &[Thread]) -> Result<(), String> {
-    let expected = (0..vcpus).map(ThreadKind::Vcpu).chain([ThreadKind::Io, ThreadKind::Control]);
+    let expected = (0..vcpus)
+        .map(ThreadKind::Vcpu)
+        .chain([ThreadKind::Io, ThreadKind::Control]);
     for kind in expected {
         if !threads.iter().any(|thread| thread.kind == kind) {
             return Err(format!("{} is missing", task_word(kind)));
         }
     }
-    match threads.iter().find(|t| matches!(t.kind, ThreadKind::Vcpu(index) if index >= vcpus)) {
+    match threads
+        .iter()
+        .find(|t| matches!(t.kind, ThreadKind::Vcpu(index) if index >= vcpus))
+    {
         Some(thread) => Err(format!("{}, of {vcpus} vCPUs", task_word(thread.kind))),
         None => Ok(()),
     }
@@ -166,11 +214,20 @@ fn verified(machine: &Machine, threads: &[Thread]) -> Result<TaskDirectory, Stri
             ));
         }
         if thread.kind == ThreadKind::Control && thread.tid != pid {
-            return Err(format!("control is said to be thread {}, not {pid}", thread.tid));
+            return Err(format!(
+                "control is said to be thread {}, not {pid}",
+                thread.tid
+            ));
         }
     }
-    match listed.iter().find(|tid| !threads.iter().any(|thread| thread.tid == tid.0)) {
-        Some(stranger) => Err(format!("thread {} of process {pid} is not announced", stranger.0)),
+    match listed
+        .iter()
+        .find(|tid| !threads.iter().any(|thread| thread.tid == tid.0))
+    {
+        Some(stranger) => Err(format!(
+            "thread {} of process {pid} is not announced",
+            stranger.0
+        )),
         None => Ok(directory),
     }
 }
@@ -195,13 +252,28 @@ mod tests {
 
     #[test]
     fn a_machine_announces_each_vcpu_io_and_control() {
-        let all = [ThreadKind::Vcpu(0), ThreadKind::Vcpu(1), ThreadKind::Io, ThreadKind::Control];
+        let all = [
+            ThreadKind::Vcpu(0),
+            ThreadKind::Vcpu(1),
+            ThreadKind::Io,
+            ThreadKind::Control,
+        ];
         let threads = |kinds: &[ThreadKind]| -> Vec<Thread> {
-            kinds.iter().zip(1..).map(|(&kind, tid)| Thread { kind, tid }).collect()
+            kinds
+                .iter()
+                .zip(1..)
+                .map(|(&kind, tid)| Thread { kind, tid })
+                .collect()
         };
         assert_eq!(complete(2, &threads(&all)), Ok(()));
-        assert_eq!(complete(2, &threads(&all[1..])), Err("vcpu0 is missing".into()));
+        assert_eq!(
+            complete(2, &threads(&all[1..])),
+            Err("vcpu0 is missing".into())
+        );
         assert_eq!(complete(1, &threads(&all)), Err("vcpu1, of 1 vCPUs".into()));
-        assert_eq!(complete(2, &threads(&all[..3])), Err("control is missing".into()));
+        assert_eq!(
+            complete(2, &threads(&all[..3])),
+            Err("control is missing".into())
+        );
     }
 }

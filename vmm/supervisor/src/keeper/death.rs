@@ -47,7 +47,9 @@ pub(super) fn sentence(cause: &HaltCause) -> String {
 impl Keeper {
     /// End a machine now, with the reason for the report; the first reason stays.
     pub(super) fn kill(&mut self, id: MachineId, why: String) {
-        let Some(machine) = self.machines.get_mut(id) else { return };
+        let Some(machine) = self.machines.get_mut(id) else {
+            return;
+        };
         if machine.state == State::Ended {
             return;
         }
@@ -81,10 +83,16 @@ impl Keeper {
 
     /// A machine says that one of its threads has ended.
     pub(super) fn on_thread_ended(&mut self, id: MachineId, kind: ThreadKind) {
-        let Some(machine) = self.machines.get(id) else { return };
+        let Some(machine) = self.machines.get(id) else {
+            return;
+        };
         if let Some(&task) = machine.tasks.get(&task_kind(kind)) {
             let believed_until = Instant::now() + ENDING_LIMIT;
-            self.ending.push(Ending { task, machine: id, believed_until });
+            self.ending.push(Ending {
+                task,
+                machine: id,
+                believed_until,
+            });
             self.bury_threads();
         }
     }
@@ -95,23 +103,29 @@ impl Keeper {
             return;
         }
         let (now, mut gone, mut lied) = (Instant::now(), Vec::new(), Vec::new());
-        self.ending.retain(|ending| match self.tasks.get(ending.task) {
-            Some(task) if task.ended => false,
-            Some(task) if !task.thread.is_alive() => {
-                gone.push(ending.task);
-                false
-            }
-            Some(_) if now >= ending.believed_until => {
-                lied.push(ending.machine);
-                false
-            }
-            known => known.is_some(),
-        });
+        self.ending
+            .retain(|ending| match self.tasks.get(ending.task) {
+                Some(task) if task.ended => false,
+                Some(task) if !task.thread.is_alive() => {
+                    gone.push(ending.task);
+                    false
+                }
+                Some(_) if now >= ending.believed_until => {
+                    lied.push(ending.machine);
+                    false
+                }
+                known => known.is_some(),
+            });
         for machine in lied {
-            self.kill(machine, "says that a thread has ended which still runs".into());
+            self.kill(
+                machine,
+                "says that a thread has ended which still runs".into(),
+            );
         }
-        let machines: BTreeSet<MachineId> =
-            gone.iter().filter_map(|task| Some(self.tasks.get(*task)?.machine)).collect();
+        let machines: BTreeSet<MachineId> = gone
+            .iter()
+            .filter_map(|task| Some(self.tasks.get(*task)?.machine))
+            .collect();
         for machine in machines {
             self.close_bills(machine, &gone);
         }
@@ -122,13 +136,23 @@ impl Keeper {
     /// kernel's clock of the process leaves them beside the other threads: a counter that ran on while
     /// its thread had been switched out, or its CPU stolen, is put right by it.
     fn close_bills(&mut self, id: MachineId, gone: &[TaskId]) {
-        let Some(machine) = self.machines.get(id) else { return };
-        let Ok(clock) = machine.process.cpu_time() else { return };
+        let Some(machine) = self.machines.get(id) else {
+            return;
+        };
+        let Ok(clock) = machine.process.cpu_time() else {
+            return;
+        };
         let tasks = self.tasks.of_machine(id);
         // After the clock, so that what the others use meanwhile is not given to the gone.
         let parts: Vec<Settlement> = tasks
             .iter()
-            .map(|task| if gone.contains(task) { self.last_reading(*task) } else { self.reading_now(*task) })
+            .map(|task| {
+                if gone.contains(task) {
+                    self.last_reading(*task)
+                } else {
+                    self.reading_now(*task)
+                }
+            })
             .collect();
         let settled = host::settle(clock, &parts);
         for (task, usage) in tasks.iter().zip(settled.usages) {
@@ -140,24 +164,43 @@ impl Keeper {
 
     /// What a thread beside the gone ones has used: not to be settled now.
     fn reading_now(&mut self, task: TaskId) -> Settlement {
-        let sampled = self.tasks.sample(task).map_or(Nanoseconds(0), |reading| reading.usage);
+        let sampled = self
+            .tasks
+            .sample(task)
+            .map_or(Nanoseconds(0), |reading| reading.usage);
         let ended = self.tasks.get(task).is_some_and(|task| task.ended);
-        let billed = if ended { self.billed(task) } else { sampled.max(self.billed(task)) };
-        Settlement { billed, estimate: billed }
+        let billed = if ended {
+            self.billed(task)
+        } else {
+            sampled.max(self.billed(task))
+        };
+        Settlement {
+            billed,
+            estimate: billed,
+        }
     }
 
     /// A machine's process is dead: settle its bill, reap it, let its tasks exit.
     pub(super) fn on_died(&mut self, id: MachineId) {
-        let Some(machine) = self.machines.get(id) else { return };
+        let Some(machine) = self.machines.get(id) else {
+            return;
+        };
         let witness = machine.process.cpu_time().ok();
         let residual = witness.map(|witness| self.settle(id, witness));
-        let Some(machine) = self.machines.get_mut(id) else { return };
+        let Some(machine) = self.machines.get_mut(id) else {
+            return;
+        };
         let reaped = machine.process.reap().ok();
-        machine.settlement = witness.zip(residual).map(|(witness, residual_ns)| machines::Settled {
-            witness_ns: witness.0,
-            residual_ns,
-            peak_resident_bytes: reaped.as_ref().map_or(0, |reaped| reaped.peak_resident_bytes),
-        });
+        machine.settlement =
+            witness
+                .zip(residual)
+                .map(|(witness, residual_ns)| machines::Settled {
+                    witness_ns: witness.0,
+                    residual_ns,
+                    peak_resident_bytes: reaped
+                        .as_ref()
+                        .map_or(0, |reaped| reaped.peak_resident_bytes),
+                });
         machine.state = State::Ended;
         machine.times.ended = Some(host::monotonic_ns());
         machine.directory = None;
@@ -200,7 +243,10 @@ impl Keeper {
         for (&task, &usage) in tasks.iter().zip(&settled.usages) {
             self.charge_up_to(task, usage);
         }
-        let control = self.machines.get(id).and_then(|m| m.tasks.get(&TaskKind::Control));
+        let control = self
+            .machines
+            .get(id)
+            .and_then(|m| m.tasks.get(&TaskKind::Control));
         if let Some(&control) = control {
             let usage = Nanoseconds(self.billed(control).0 + settled.residual.0);
             self.charge_up_to(control, usage);
@@ -223,11 +269,15 @@ impl Keeper {
 
     fn charge_up_to(&mut self, task: TaskId, usage: Nanoseconds) {
         // Refused for one that has exited before, whose bill does not change here either.
-        let _ = self.framework.charge(task, in_cycles(usage, self.tasks.tsc_khz()));
+        let _ = self
+            .framework
+            .charge(task, in_cycles(usage, self.tasks.tsc_khz()));
     }
 
     fn billed(&self, task: TaskId) -> Nanoseconds {
-        self.framework.task(task).map_or(Nanoseconds(0), |task| task.usage.usage)
+        self.framework
+            .task(task)
+            .map_or(Nanoseconds(0), |task| task.usage.usage)
     }
 
     fn exit(&mut self, tasks: &[TaskId]) {

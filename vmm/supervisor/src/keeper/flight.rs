@@ -75,7 +75,11 @@ impl Flight {
                 }
             }
         }
-        if self.done == self.plan.effects().len() { Step::Complete } else { Step::More }
+        if self.done == self.plan.effects().len() {
+            Step::Complete
+        } else {
+            Step::More
+        }
     }
 
     /// Undo what was done, last first. Returns the tasks whose pin could not be undone.

@@ -123,7 +123,10 @@ impl Machines {
 
     /// All of them, with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (MachineId, &Machine)> {
-        self.all.iter().enumerate().map(|(index, machine)| (MachineId(index as u32), machine))
+        self.all
+            .iter()
+            .enumerate()
+            .map(|(index, machine)| (MachineId(index as u32), machine))
     }
 
     /// The machine of that name that has not ended.

@@ -21,8 +21,7 @@ use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox, Reply};
 use container_core::{
-    Command, Credentials, Event, Framework, GroupPath, MachineName, Plan, Refusal,
-    TaskId,
+    Command, Credentials, Event, Framework, GroupPath, MachineName, Plan, Refusal, TaskId,
 };
 use host::ExactCounter;
 use link::ToMachine;
@@ -271,9 +270,18 @@ impl Keeper {
     fn on_request(&mut self, request: Request) {
         match request {
             Request::Launch(launch) => self.on_launch(*launch),
-            Request::Change { by, commands, reply } => self.begin(&by, &commands, Then::Answer(reply)),
+            Request::Change {
+                by,
+                commands,
+                reply,
+            } => self.begin(&by, &commands, Then::Answer(reply)),
             Request::Find(name, reply) => reply.send(self.find(&name)),
-            Request::Read { by, group, file, reply } => {
+            Request::Read {
+                by,
+                group,
+                file,
+                reply,
+            } => {
                 self.sample_all();
                 reply.send(self.framework.read(&by, &group, &file));
             }
@@ -281,7 +289,11 @@ impl Keeper {
                 self.sample_all();
                 reply.send(self.report());
             }
-            Request::Stop { machine, force, reply } => reply.send(self.on_stop(&machine, force)),
+            Request::Stop {
+                machine,
+                force,
+                reply,
+            } => reply.send(self.on_stop(&machine, force)),
             Request::News(news) => self.on_news(news),
             Request::End => self.ended = true,
         }
@@ -295,13 +307,19 @@ impl Keeper {
             }
             News::LinkClosed { machine } => self.on_link_closed(machine),
             News::Unresponsive { machine } => {
-                self.tell_of(machine, "machine_unresponsive", "does not answer its supervisor");
+                self.tell_of(
+                    machine,
+                    "machine_unresponsive",
+                    "does not answer its supervisor",
+                );
             }
             News::Died { machine } => self.on_died(machine),
             News::Counters { counters, tsc_khz } => self.tasks.attach_counters(counters, tsc_khz),
             News::AgentEnded { group, outcome } => {
                 let text = format!("release agent for {group}: {outcome}");
-                self.append("release_agent_ended", text, |event| event.group = Some(group.to_string()));
+                self.append("release_agent_ended", text, |event| {
+                    event.group = Some(group.to_string())
+                });
                 self.agents = self.agents.saturating_sub(1);
                 self.tell_if_all_ended();
             }
@@ -326,7 +344,9 @@ impl Keeper {
     }
 
     fn on_stop(&mut self, name: &MachineName, force: bool) -> bool {
-        let Some(id) = self.machines.living_by_name(name) else { return false };
+        let Some(id) = self.machines.living_by_name(name) else {
+            return false;
+        };
         if force {
             self.kill(id, "killed on request".into());
         } else {
@@ -353,20 +373,36 @@ impl Keeper {
 
     fn carry_out(&mut self, plan: Plan, then: Then, began: Instant) {
         let effects = plan.effects().len();
-        self.under_way = Some(UnderWay { flight: Flight::new(plan), then, effects, began });
+        self.under_way = Some(UnderWay {
+            flight: Flight::new(plan),
+            then,
+            effects,
+            began,
+        });
         self.advance();
     }
 
     /// Carry out the next batch of the flight under way; at its end commit or roll back.
     fn advance(&mut self) {
-        let Some(mut under_way) = self.under_way.take() else { return };
-        match under_way.flight.step(&mut self.tasks.hands(&mut self.framework), BATCH) {
+        let Some(mut under_way) = self.under_way.take() else {
+            return;
+        };
+        match under_way
+            .flight
+            .step(&mut self.tasks.hands(&mut self.framework), BATCH)
+        {
             Step::More => self.under_way = Some(under_way),
             Step::Complete => match self.framework.commit(under_way.flight.into_plan()) {
                 Ok(events) => {
                     let took_ns = under_way.began.elapsed().as_nanos() as u64;
                     self.record(events);
-                    self.succeeded(under_way.then, Done { effects: under_way.effects, took_ns });
+                    self.succeeded(
+                        under_way.then,
+                        Done {
+                            effects: under_way.effects,
+                            took_ns,
+                        },
+                    );
                 }
                 // Changes are taken one at a time, so that this is a fault of ours; the watch sets the
                 // pins right.
@@ -417,8 +453,15 @@ impl Keeper {
                 task.ended = true;
             }
             self.append_event(report::event(&event));
-            if let Event::Released { group, agent: Some(program) } = event {
-                let job = Job::ReleaseAgent { program, group: group.clone() };
+            if let Event::Released {
+                group,
+                agent: Some(program),
+            } = event
+            {
+                let job = Job::ReleaseAgent {
+                    program,
+                    group: group.clone(),
+                };
                 if self.runner.try_send(job).is_ok() {
                     self.agents += 1;
                 } else {
@@ -430,7 +473,11 @@ impl Keeper {
     }
 
     fn append(&mut self, kind: &str, text: String, about: impl FnOnce(&mut management::Event)) {
-        let mut event = management::Event { kind: kind.into(), text, ..Default::default() };
+        let mut event = management::Event {
+            kind: kind.into(),
+            text,
+            ..Default::default()
+        };
         about(&mut event);
         self.append_event(event);
     }
@@ -445,15 +492,25 @@ impl Keeper {
 
     /// An event about a machine: `NAME TEXT`.
     fn tell_of(&mut self, machine: MachineId, kind: &str, text: &str) {
-        let Some(name) = self.machines.get(machine).map(|machine| machine.name.to_string()) else {
+        let Some(name) = self
+            .machines
+            .get(machine)
+            .map(|machine| machine.name.to_string())
+        else {
             return;
         };
-        self.append(kind, format!("{name} {text}"), |event| event.machine = Some(name));
+        self.append(kind, format!("{name} {text}"), |event| {
+            event.machine = Some(name)
+        });
     }
 
     /// Post a message to a machine; one whose post is full is killed.
     fn say(&mut self, machine: MachineId, message: ToMachine) {
-        if self.wire.try_send(wire::Request::Say(machine, Box::new(message))).is_err() {
+        if self
+            .wire
+            .try_send(wire::Request::Say(machine, Box::new(message)))
+            .is_err()
+        {
             self.kill(machine, "its messages could not be posted".into());
         }
     }

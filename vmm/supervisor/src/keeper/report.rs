@@ -10,10 +10,18 @@ impl Keeper {
     /// The whole state.
     pub(super) fn report(&self) -> Report {
         Report {
-            tasks: self.framework.tasks().map(|info| self.task_row(&info)).collect(),
+            tasks: self
+                .framework
+                .tasks()
+                .map(|info| self.task_row(&info))
+                .collect(),
             groups: self.group_rows(),
             events: self.log.kept().cloned().collect(),
-            machines: self.machines.iter().map(|(_, machine)| machine_row(machine)).collect(),
+            machines: self
+                .machines
+                .iter()
+                .map(|(_, machine)| machine_row(machine))
+                .collect(),
             drift: self.drift.clone(),
             ledger: self.ledger(),
         }
@@ -35,11 +43,18 @@ impl Keeper {
             alive: info.alive,
             groups: info.groups.iter().map(ToString::to_string).collect(),
             requested_cpus: info.cpus.map(|cpus| cpus.to_string()).unwrap_or_default(),
-            observed_cpus: task.map(|task| task.observed.to_string()).unwrap_or_default(),
+            observed_cpus: task
+                .map(|task| task.observed.to_string())
+                .unwrap_or_default(),
             usage_ns: info.usage.usage.0,
             cycles: info.usage.cycles.0,
             cycles_source: "tsc".into(),
-            accuracy: if task.is_some_and(|task| task.is_exact()) { "exact" } else { "sampled" }.into(),
+            accuracy: if task.is_some_and(|task| task.is_exact()) {
+                "exact"
+            } else {
+                "sampled"
+            }
+            .into(),
             wait_ns: task.map_or(0, |task| task.wait.0),
             residual_ns: task.map_or(0, |task| task.residual.0),
         }
@@ -47,8 +62,13 @@ impl Keeper {
 
     fn group_rows(&self) -> Vec<Group> {
         let hierarchies = self.framework.hierarchies();
-        let groups = hierarchies.iter().filter_map(|hierarchy| self.framework.walk(&hierarchy.name).ok());
-        groups.flatten().map(|group| self.group_row(&group)).collect()
+        let groups = hierarchies
+            .iter()
+            .filter_map(|hierarchy| self.framework.walk(&hierarchy.name).ok());
+        groups
+            .flatten()
+            .map(|group| self.group_row(&group))
+            .collect()
     }
 
     fn group_row(&self, group: &GroupInfo) -> Group {
@@ -69,9 +89,15 @@ impl Keeper {
     }
 
     fn ledger(&self) -> Ledger {
-        let settled = self.machines.iter().filter_map(|(_, machine)| machine.settlement);
+        let settled = self
+            .machines
+            .iter()
+            .filter_map(|(_, machine)| machine.settlement);
         let (witness, residual) = settled.fold((0, 0), |(witness, residual), settlement| {
-            (witness + settlement.witness_ns, residual + settlement.residual_ns.max(0) as u64)
+            (
+                witness + settlement.witness_ns,
+                residual + settlement.residual_ns.max(0) as u64,
+            )
         });
         let sums = self.framework.ledger();
         Ledger {
@@ -98,7 +124,9 @@ fn machine_row(machine: &Machine) -> management::Machine {
         end: machine.verdict.clone(),
         witness_ns: machine.settlement.map(|settlement| settlement.witness_ns),
         residual_ns: machine.settlement.map(|settlement| settlement.residual_ns),
-        peak_resident_bytes: machine.settlement.map(|settlement| settlement.peak_resident_bytes),
+        peak_resident_bytes: machine
+            .settlement
+            .map(|settlement| settlement.peak_resident_bytes),
         witnessed: machine.settlement.is_some(),
     }
 }
@@ -136,7 +164,10 @@ pub(super) fn event(event: &Event) -> management::Event {
         }
         Event::FileWritten { group, file, value } => {
             row.group = Some(group.to_string());
-            ("file_written", format!("{group} {file} = {}", value.trim_end()))
+            (
+                "file_written",
+                format!("{group} {file} = {}", value.trim_end()),
+            )
         }
         Event::Released { group, .. } => {
             row.group = Some(group.to_string());

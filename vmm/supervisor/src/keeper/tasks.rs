@@ -36,7 +36,11 @@ pub struct Task {
 
 impl Task {
     /// A thread that has just been announced and verified.
-    pub fn new(machine: MachineId, name: TaskName, thread: Thread) -> Result<Self, host::HostError> {
+    pub fn new(
+        machine: MachineId,
+        name: TaskName,
+        thread: Thread,
+    ) -> Result<Self, host::HostError> {
         let counter = Counter::baseline(&thread)?;
         let observed = thread.observed_cpus()?;
         Ok(Task {
@@ -90,8 +94,12 @@ impl Tasks {
 
     /// The tasks whose threads have not ended, by birth.
     pub fn living(&self) -> Vec<TaskId> {
-        let mut ids: Vec<_> =
-            self.by_id.iter().filter(|(_, task)| !task.ended).map(|(id, _)| *id).collect();
+        let mut ids: Vec<_> = self
+            .by_id
+            .iter()
+            .filter(|(_, task)| !task.ended)
+            .map(|(id, _)| *id)
+            .collect();
         ids.sort_unstable();
         ids
     }
@@ -150,13 +158,18 @@ impl Tasks {
 
     /// Lend the hands that carry a plan out on this host.
     pub fn hands<'a>(&'a mut self, framework: &'a mut Framework) -> HostHands<'a> {
-        HostHands { tasks: self, framework }
+        HostHands {
+            tasks: self,
+            framework,
+        }
     }
 }
 
 /// A reading whose cycles are TSC ticks; 0 while the TSC's rate is unknown.
 pub fn in_cycles(usage: Nanoseconds, khz: Option<u32>) -> Reading {
-    let cycles = khz.map(|khz| host::cycles_from(usage, khz)).unwrap_or_default();
+    let cycles = khz
+        .map(|khz| host::cycles_from(usage, khz))
+        .unwrap_or_default();
     Reading { usage, cycles }
 }
 

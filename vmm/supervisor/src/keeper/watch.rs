@@ -97,24 +97,38 @@ impl Keeper {
 
     fn look_for_drift(&mut self) {
         for id in self.tasks.living() {
-            let Some(wanted) = self.framework.task(id).and_then(|task| task.cpus) else { continue };
-            let Some(task) = self.tasks.get_mut(id) else { continue };
+            let Some(wanted) = self.framework.task(id).and_then(|task| task.cpus) else {
+                continue;
+            };
+            let Some(task) = self.tasks.get_mut(id) else {
+                continue;
+            };
             // A thread that has ended has no affinity; its exit is on its way.
-            let Ok(observed) = task.thread.observed_cpus() else { continue };
+            let Ok(observed) = task.thread.observed_cpus() else {
+                continue;
+            };
             task.observed = observed;
             if observed == wanted {
                 task.drifted = false;
                 continue;
             }
             let (name, again) = (task.name.to_string(), task.drifted);
-            let repaired = self.tasks.hands(&mut self.framework).pin(id, &wanted).is_ok();
+            let repaired = self
+                .tasks
+                .hands(&mut self.framework)
+                .pin(id, &wanted)
+                .is_ok();
             if let Some(task) = self.tasks.get_mut(id) {
                 task.drifted = !repaired;
             }
             if again && !repaired {
                 continue; // already told
             }
-            let outcome = if repaired { "set again" } else { "cannot be set again" };
+            let outcome = if repaired {
+                "set again"
+            } else {
+                "cannot be set again"
+            };
             let text = format!("{name} was on CPUs {observed} instead of {wanted}: {outcome}");
             self.append("drift", text, |event| event.task = Some(name.clone()));
             if self.drift.len() < MAX_DRIFT {
@@ -131,7 +145,9 @@ impl Keeper {
     /// Mark tasks whose pin could not be undone; the next rounds retry.
     pub(super) fn mark_drifted(&mut self, tasks: &[TaskId]) {
         for &id in tasks {
-            let Some(task) = self.tasks.get_mut(id) else { continue };
+            let Some(task) = self.tasks.get_mut(id) else {
+                continue;
+            };
             task.drifted = true;
             let name = task.name.to_string();
             let text = format!("{name} could not be put back on its former CPUs: retried");
@@ -158,7 +174,9 @@ impl Keeper {
     }
 
     fn strangers(&self, id: MachineId) -> Vec<Tid> {
-        let Some(machine) = self.machines.get(id) else { return Vec::new() };
+        let Some(machine) = self.machines.get(id) else {
+            return Vec::new();
+        };
         let Some(Ok(listed)) = machine.directory.as_ref().map(|directory| directory.tids()) else {
             return Vec::new();
         };
@@ -173,12 +191,18 @@ impl Keeper {
     }
 
     fn adopt(&mut self, id: MachineId, strangers: &[Tid]) {
-        let Some(machine) = self.machines.get_mut(id) else { return };
-        let Some(directory) = machine.directory.take() else { return };
+        let Some(machine) = self.machines.get_mut(id) else {
+            return;
+        };
+        let Some(directory) = machine.directory.take() else {
+            return;
+        };
         let parent = machine.tasks.get(&TaskKind::Control).copied();
         let (mut tasks, mut commands) = (Vec::new(), Vec::new());
         for &tid in strangers {
-            let Some(machine) = self.machines.get(id) else { return };
+            let Some(machine) = self.machines.get(id) else {
+                return;
+            };
             let free = (0..MAX_STRANGERS)
                 .map(TaskKind::Kvm)
                 .find(|kind| !machine.tasks.contains_key(kind));
@@ -204,12 +228,17 @@ impl Keeper {
         if self.under_way.is_some() {
             return;
         }
-        let Ok(now) = host::topology::resources() else { return };
+        let Ok(now) = host::topology::resources() else {
+            return;
+        };
         let counted_on = self.framework.host().allowed_cpus;
         if now.allowed_cpus == counted_on || now.allowed_cpus.is_empty() {
             return;
         }
-        let text = format!("the host allows CPUs {} instead of {counted_on}", now.allowed_cpus);
+        let text = format!(
+            "the host allows CPUs {} instead of {counted_on}",
+            now.allowed_cpus
+        );
         self.append("host_cpus", text, |_| {});
         let plan = self.framework.plan_host_change(now);
         self.carry_out(plan, Then::Nothing, Instant::now());

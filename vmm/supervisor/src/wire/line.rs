@@ -137,7 +137,9 @@ impl Line {
             return Ok(false);
         }
         let overdue = self.protocol.awaits_pong()
-            && self.pinged.is_some_and(|pinged| now.duration_since(pinged) >= limit);
+            && self
+                .pinged
+                .is_some_and(|pinged| now.duration_since(pinged) >= limit);
         let news = overdue && !self.unresponsive;
         self.unresponsive |= overdue;
         Ok(news)

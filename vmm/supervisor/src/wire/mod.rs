@@ -146,7 +146,9 @@ impl Wire {
             return -1;
         }
         let left = self.next_ping.saturating_duration_since(Instant::now());
-        i32::try_from(left.as_millis()).unwrap_or(i32::MAX).saturating_add(1)
+        i32::try_from(left.as_millis())
+            .unwrap_or(i32::MAX)
+            .saturating_add(1)
     }
 
     fn on_doorbell(&mut self, ops: &mut EventOps<'_>) {
@@ -179,7 +181,10 @@ impl Wire {
             (line.console_fd(), Source::Console(machine)),
         ] {
             if let Err(error) = ops.add(Events::with_data_raw(fd, source.pack(), EventSet::IN)) {
-                self.tell(News::Broken { machine, why: format!("unwatchable: {error}") });
+                self.tell(News::Broken {
+                    machine,
+                    why: format!("unwatchable: {error}"),
+                });
             }
         }
         if self.lines.is_empty() {
@@ -189,14 +194,18 @@ impl Wire {
     }
 
     fn say(&mut self, machine: MachineId, message: &ToMachine) {
-        let Some(line) = self.lines.get_mut(&machine) else { return };
+        let Some(line) = self.lines.get_mut(&machine) else {
+            return;
+        };
         if let Err(why) = line.say(message) {
             self.tell(News::Broken { machine, why });
         }
     }
 
     fn on_link(&mut self, machine: MachineId, ops: &mut EventOps<'_>) {
-        let Some(line) = self.lines.get_mut(&machine) else { return };
+        let Some(line) = self.lines.get_mut(&machine) else {
+            return;
+        };
         let (heard, open) = line.listen();
         if !open {
             let _ = ops.remove(Events::empty_raw(line.link_fd()));
@@ -205,7 +214,9 @@ impl Wire {
     }
 
     fn on_console(&mut self, machine: MachineId, ops: &mut EventOps<'_>) {
-        let Some(line) = self.lines.get_mut(&machine) else { return };
+        let Some(line) = self.lines.get_mut(&machine) else {
+            return;
+        };
         let (bytes, open) = line.read_console();
         if !open {
             let _ = ops.remove(Events::empty_raw(line.console_fd()));
@@ -214,7 +225,10 @@ impl Wire {
             && let Some(onlooker) = &self.onlooker
         {
             // An onlooker that stands still loses console text, not the supervisor its time.
-            onlooker(Notice::Console { machine: line.name().clone(), bytes });
+            onlooker(Notice::Console {
+                machine: line.name().clone(),
+                bytes,
+            });
         }
     }
 
@@ -225,7 +239,9 @@ impl Wire {
         for _ in 0..line::CONSOLE_DRAIN {
             self.on_console(machine, ops);
         }
-        let Some(line) = self.lines.remove(&machine) else { return };
+        let Some(line) = self.lines.remove(&machine) else {
+            return;
+        };
         for fd in [line.link_fd(), line.pidfd(), line.console_fd()] {
             let _ = ops.remove(Events::empty_raw(fd));
         }
@@ -254,7 +270,10 @@ impl Wire {
             match line.ping(self.pings, now, PONG_LIMIT) {
                 Ok(false) => {}
                 Ok(true) => news.push(News::Unresponsive { machine: *machine }),
-                Err(why) => news.push(News::Broken { machine: *machine, why }),
+                Err(why) => news.push(News::Broken {
+                    machine: *machine,
+                    why,
+                }),
             }
         }
         for item in news {
@@ -279,7 +298,10 @@ impl MutEventSubscriber for Wire {
     }
 
     fn init(&mut self, ops: &mut EventOps<'_>) {
-        let bell = self.mailbox.doorbell().expect("the wire's mailbox is made with a doorbell");
+        let bell = self
+            .mailbox
+            .doorbell()
+            .expect("the wire's mailbox is made with a doorbell");
         let events = Events::with_data(bell, Source::Doorbell.pack(), EventSet::IN);
         if let Err(error) = ops.add(events) {
             panic!("the wire cannot watch its mailbox: {error}");

@@ -124,7 +124,10 @@ impl Protocol {
 
     fn birth(&mut self, threads: Vec<Thread>) -> Result<Said, String> {
         if threads.len() > MAX_THREADS {
-            return Err(format!("{} threads announced, at most {MAX_THREADS}", threads.len()));
+            return Err(format!(
+                "{} threads announced, at most {MAX_THREADS}",
+                threads.len()
+            ));
         }
         self.living = threads.iter().map(|thread| thread.kind).collect();
         let tids: BTreeSet<u32> = threads.iter().map(|thread| thread.tid).collect();
@@ -138,14 +141,21 @@ impl Protocol {
 
 fn bounded(cause: HaltCause) -> HaltCause {
     match cause {
-        HaltCause::Fault { vcpu, what } => HaltCause::Fault { vcpu, what: cut(&what) },
+        HaltCause::Fault { vcpu, what } => HaltCause::Fault {
+            vcpu,
+            what: cut(&what),
+        },
         other => other,
     }
 }
 
 /// At most [`MAX_SENTENCE`] characters, none of which can steer a terminal.
 fn cut(sentence: &str) -> String {
-    sentence.chars().take(MAX_SENTENCE).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    sentence
+        .chars()
+        .take(MAX_SENTENCE)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -158,21 +168,37 @@ mod tests {
 
     fn born() -> Protocol {
         let mut protocol = Protocol::default();
-        let threads = vec![thread(ThreadKind::Control, 1), thread(ThreadKind::Vcpu(0), 2)];
-        protocol.take(ToSupervisor::Born { version: VERSION, threads }).unwrap();
+        let threads = vec![
+            thread(ThreadKind::Control, 1),
+            thread(ThreadKind::Vcpu(0), 2),
+        ];
+        protocol
+            .take(ToSupervisor::Born {
+                version: VERSION,
+                threads,
+            })
+            .unwrap();
         protocol
     }
 
     #[test]
     fn nothing_is_heard_before_a_birth() {
-        for message in [ToSupervisor::Pong(0), ToSupervisor::Ended { kind: ThreadKind::Io }] {
+        for message in [
+            ToSupervisor::Pong(0),
+            ToSupervisor::Ended {
+                kind: ThreadKind::Io,
+            },
+        ] {
             assert!(Protocol::default().take(message).is_err());
         }
     }
 
     #[test]
     fn another_version_is_refused_with_both_numbers() {
-        let message = ToSupervisor::Born { version: 9, threads: vec![] };
+        let message = ToSupervisor::Born {
+            version: 9,
+            threads: vec![],
+        };
         let why = Protocol::default().take(message).unwrap_err();
         assert_eq!(why, format!("link version 9, not {VERSION}"));
     }
@@ -180,12 +206,26 @@ mod tests {
     #[test]
     fn a_second_birth_a_second_end_and_a_stranger_are_violations() {
         let mut protocol = born();
-        let again = ToSupervisor::Born { version: VERSION, threads: vec![] };
+        let again = ToSupervisor::Born {
+            version: VERSION,
+            threads: vec![],
+        };
         assert!(protocol.take(again).is_err());
-        let end = ToSupervisor::Ended { kind: ThreadKind::Vcpu(0) };
-        assert_eq!(protocol.take(end.clone()), Ok(Said::Ended(ThreadKind::Vcpu(0))));
+        let end = ToSupervisor::Ended {
+            kind: ThreadKind::Vcpu(0),
+        };
+        assert_eq!(
+            protocol.take(end.clone()),
+            Ok(Said::Ended(ThreadKind::Vcpu(0)))
+        );
         assert!(protocol.take(end).is_err());
-        assert!(protocol.take(ToSupervisor::Ended { kind: ThreadKind::Vcpu(5) }).is_err());
+        assert!(
+            protocol
+                .take(ToSupervisor::Ended {
+                    kind: ThreadKind::Vcpu(5)
+                })
+                .is_err()
+        );
     }
 
     #[test]
@@ -194,7 +234,10 @@ mod tests {
             vec![thread(ThreadKind::Control, 1), thread(ThreadKind::Io, 1)],
             vec![thread(ThreadKind::Io, 1), thread(ThreadKind::Io, 2)],
         ] {
-            let message = ToSupervisor::Born { version: VERSION, threads };
+            let message = ToSupervisor::Born {
+                version: VERSION,
+                threads,
+            };
             assert!(Protocol::default().take(message).is_err());
         }
     }
@@ -213,8 +256,18 @@ mod tests {
     #[test]
     fn nothing_is_heard_after_the_halt() {
         let mut protocol = born();
-        protocol.take(ToSupervisor::Halted { cause: HaltCause::Exit(0) }).unwrap();
-        assert!(protocol.take(ToSupervisor::Ended { kind: ThreadKind::Vcpu(0) }).is_err());
+        protocol
+            .take(ToSupervisor::Halted {
+                cause: HaltCause::Exit(0),
+            })
+            .unwrap();
+        assert!(
+            protocol
+                .take(ToSupervisor::Ended {
+                    kind: ThreadKind::Vcpu(0)
+                })
+                .is_err()
+        );
     }
 
     #[test]

@@ -1,0 +1,93 @@
+//! Where machine processes come from: forked while this process still has one thread.
+//!
+//! The first is started before the spec has been read, and makes what every machine has (a VM without
+//! memory, the devices' thread) while it is. If the spec is then refused, it is killed: it had no
+//! memory, no vCPU and no guest.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use hv::Hypervisor;
+use supervisor::{Body, Inherited, Launch, LaunchError, Placement, Program, Ready, StateDirectory};
+
+use super::runtime_directory;
+use crate::cli::RunArgs;
+use crate::spec::MachineSpec;
+
+/// Starts the machine processes of one run.
+pub struct Nursery {
+    directory: StateDirectory,
+    kvm: OwnedFd,
+    /// What runs in the machine's place, for tests.
+    program: Option<PathBuf>,
+    first: Option<Ready>,
+}
+
+impl Nursery {
+    /// Start the first process.
+    ///
+    /// # Errors
+    /// No state directory, no process.
+    pub fn open(args: &RunArgs, kvm: Hypervisor) -> anyhow::Result<Nursery> {
+        let mut nursery = Nursery {
+            directory: StateDirectory::create(&runtime_directory())?,
+            kvm: kvm.into_fd(),
+            program: args.machine_program.clone(),
+            first: None,
+        };
+        nursery.first = Some(nursery.start()?);
+        Ok(nursery)
+    }
+
+    fn start(&self) -> Result<Ready, LaunchError> {
+        let body = match &self.program {
+            Some(path) => Body::Exec(path),
+            None => Body::Fork(&machine_process),
+        };
+        Ready::start(
+            &self.directory,
+            &Program {
+                kvm: self.kvm.as_fd(),
+                body,
+            },
+        )
+    }
+
+    /// Start a process for each machine and tell it what to build.
+    ///
+    /// # Errors
+    /// Those that were started by then are killed.
+    pub fn launch_all(mut self, machines: &[MachineSpec]) -> anyhow::Result<Vec<Launch>> {
+        let launch = |machine: &MachineSpec| {
+            let ready = match self.first.take() {
+                Some(ready) => ready,
+                None => self.start()?,
+            };
+            let kinds = machine.kinds().into_iter();
+            let by_kind = kinds.map(|kind| (kind, machine.groups_of(kind))).collect();
+            ready.create(
+                machine.config.clone(),
+                machine.name.clone(),
+                Placement { by_kind },
+            )
+        };
+        let launches: Result<Vec<_>, _> = machines.iter().map(launch).collect();
+        launches.context("no machine was let run")
+    }
+}
+
+/// The life of a forked machine process.
+fn machine_process(inherited: Inherited) -> u8 {
+    machine::run(machine::Inheritance {
+        listener: inherited.listener,
+        kvm: inherited.kvm,
+        console: inherited.console,
+        tiny: machine::TinyImage {
+            elf: firmware::ELF,
+            page_table_root: firmware::PAGE_TABLE_ROOT,
+            boot_page_address: firmware::BOOT_PAGE,
+            boot_page: firmware::boot_page,
+        },
+    })
+}
