@@ -50,6 +50,7 @@ enum Op {
 enum Step {
     Batch(Vec<Op>),
     Charge(u64),
+    Credit(usize, u64),
     Allow(&'static str),
 }
 
@@ -133,6 +134,7 @@ fn steps<S: Strategy<Value = Op>>(ops: fn() -> S) -> impl Strategy<Value = Vec<S
         8 => ops().prop_map(|op| Step::Batch(vec![op])),
         4 => proptest::collection::vec(ops(), 2..5).prop_map(Step::Batch),
         2 => (1..1000u64).prop_map(Step::Charge),
+        2 => (0..TASKS, 0..2000u64).prop_map(|(task, over)| Step::Credit(task, over)),
         1 => select(vec!["0-3", "0-3", "0-1", "1-3", "2"]).prop_map(Step::Allow),
     ];
     proptest::collection::vec(step, 20..80)
@@ -259,6 +261,7 @@ impl Pair {
                     self.charge(id, *used);
                 }
             }
+            Step::Credit(task, over) => self.credit(self.pick(*task), *over),
             Step::Allow(allowed) => {
                 let allowed: CpuSet = allowed.parse().unwrap();
                 let changed = HostResources {
@@ -291,6 +294,30 @@ impl Pair {
         assert_eq!(self.framework.charge(id, reading).is_ok(), is_living);
         if is_living {
             self.model.charge(id, used);
+        }
+    }
+
+    /// Take back what a task was billed too much; the dead and the unborn are refused.
+    fn credit(&mut self, id: TaskId, over: u64) {
+        let usage = Nanoseconds(over);
+        let credited = self.framework.credit(
+            id,
+            Usage {
+                usage,
+                ..Usage::ZERO
+            },
+        );
+        if self.model.tasks.get(&id).is_some_and(|task| task.alive) {
+            let usage = Nanoseconds(self.model.credit(id, over));
+            assert_eq!(
+                credited,
+                Ok(Usage {
+                    usage,
+                    ..Usage::ZERO
+                })
+            );
+        } else {
+            assert_eq!(credited.unwrap_err().errno, Errno::ESRCH);
         }
     }
 
@@ -566,7 +593,7 @@ fn replay(steps: &[Step]) {
 proptest! {
     #![proptest_config(cases(100))]
 
-    /// Conservation, one group a task and hierarchy, css_sets unique and counted, one release a
+    /// Conservation with credits among the charges, one group a task and hierarchy, css_sets unique and counted, one release a
     /// transition, plans that leave no trace, and every errno.
     #[test]
     fn the_framework_is_what_its_naive_model_is(steps in steps(ops)) {

@@ -1,4 +1,9 @@
 //! What was used, and that nothing of it is lost.
+//!
+//! A [`charge`](Framework::charge) only ever adds. The one way back is a
+//! [`credit`](Framework::credit), made once, when a bill is closed against an outside witness. Both
+//! change a task and its group by the same amount, which is what keeps the two sides equal. Whose
+//! clock is right is the owner's affair.
 
 use super::Framework;
 use crate::group::DUMMY_ROOT;
@@ -33,6 +38,39 @@ impl Framework {
         task.usage += used;
         self.subsystems.cpuacct.charge(&self.core, group, used);
         Ok(())
+    }
+
+    /// Take back what a living task was billed too much, and return what was really taken back.
+    ///
+    /// A bill is closed against the kernel's clock of the whole process. That clock can come out below
+    /// what was billed: under a hypervisor that steals time, an exact reading is of a counter that
+    /// ran on while the host itself was not running, and the process clock leaves such time out. The
+    /// excess was never used, and a ledger that kept it would contradict its witness for good.
+    ///
+    /// The task and the group it is billed to now give back the same amount, so that the groups
+    /// remain what the tasks are. Neither goes below zero: no more is taken than both have, time and
+    /// cycles each for itself. What the task used in groups it has since left stays billed there, so
+    /// that less than `over` may come back. What the files show falls with it, to zero at the
+    /// lowest: where the excess was read before a reset, their mark comes down instead, and
+    /// whatever is used later is shown in full.
+    ///
+    /// Readings are absolute: charging one from before the credit bills the excess again. The last
+    /// charge comes first, then the credit, then the Exit. Not a change of generation.
+    ///
+    /// # Errors
+    /// ESRCH for an unknown or dead task, whose bill is closed.
+    pub fn credit(&mut self, task: TaskId, over: Usage) -> Result<Usage, Refusal> {
+        let slot = self.core.tasks.living_task(task)?;
+        let group = self.core.group_for(CPUACCT, slot);
+        let task = &mut self.core.tasks.slots[slot];
+        let billed_here = self.subsystems.cpuacct.account(group).own;
+        let back = Usage {
+            usage: over.usage.min(task.usage.usage).min(billed_here.usage),
+            cycles: over.cycles.min(task.usage.cycles).min(billed_here.cycles),
+        };
+        task.usage = task.usage - back;
+        self.subsystems.cpuacct.credit(&self.core, group, back);
+        Ok(back)
     }
 
     /// Both sides of the ledger, summed up anew. Costs all groups and tasks.

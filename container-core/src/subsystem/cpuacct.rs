@@ -8,6 +8,9 @@
 //! The files show something else: the hierarchical sum, since the last reset of that very file.
 //! It is kept as a running `total` for each group, so that reading is O(1) and charging O(depth).
 //! Resetting one group moves only the mark that its own file counts from (kernel: cpuacct.c).
+//!
+//! A credit corrects the bill of a task that is about to end, and with it the running totals; what
+//! a file shows goes back by it, never below zero.
 
 use crate::core::Core;
 use crate::group::GroupId;
@@ -55,11 +58,27 @@ impl Cpuacct {
         self.accounts.get(group)
     }
 
-    /// Bill a group. Outside any batch: a charge is a fact, and is never undone.
+    /// Bill a group. Outside any batch: a charge is a fact, and is never undone with one.
     pub fn charge(&mut self, core: &Core, group: GroupId, used: Usage) {
         self.accounts.get_mut(group).own += used;
         for above in core.lineage(group) {
             self.accounts.get_mut(above).total += used;
+        }
+    }
+
+    /// Correct a group's bill; it has at least `back` of its own, so that every total above has too.
+    /// Outside any batch, as a charge is.
+    pub fn credit(&mut self, core: &Core, group: GroupId, back: Usage) {
+        let account = self.accounts.get_mut(group);
+        account.own = account.own - back;
+        for above in core.lineage(group) {
+            let account = self.accounts.get_mut(above);
+            account.total = account.total - back;
+            // A mark above the total would swallow what is used next.
+            account.reset_at = Usage {
+                usage: account.reset_at.usage.min(account.total.usage),
+                cycles: account.reset_at.cycles.min(account.total.cycles),
+            };
         }
     }
 }

@@ -107,6 +107,24 @@ impl Model {
         task.usage += nanoseconds;
     }
 
+    /// What comes back: no more than the task used, and than its group was billed.
+    pub fn credit(&mut self, task: TaskId, nanoseconds: u64) -> u64 {
+        let task = self.tasks.get_mut(&task).unwrap();
+        let node = task.groups["b"];
+        let own = &mut self.groups.get_mut(&node).unwrap().own;
+        let back = nanoseconds.min(task.usage).min(*own);
+        *own -= back;
+        task.usage -= back;
+        let mut above = Some(node);
+        while let Some(node) = above {
+            let total = self.total(node);
+            let group = self.groups.get_mut(&node).unwrap();
+            group.reset_at = group.reset_at.min(total);
+            above = group.parent;
+        }
+        back
+    }
+
     pub fn path(&self, node: Node) -> String {
         let group = &self.groups[&node];
         match group.parent {

@@ -36,6 +36,27 @@ impl Listener {
         Ok(Listener(socket))
     }
 
+    /// A listener without a path, and the one link to it, connected already: for a supervisor whose machines
+    /// end with it and are not to be found by another.
+    ///
+    /// The kernel chooses an abstract name. Others may connect to it, but our own link is first in the
+    /// backlog, which holds one, and the machine accepts one peer.
+    ///
+    /// # Errors
+    /// What socket(2), bind(2), listen(2) and connect(2) return.
+    pub fn private() -> io::Result<(Self, Link<ToMachine, ToSupervisor>)> {
+        let socket = socket_with(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        bind(&socket, &SocketAddrUnix::new_unnamed())?;
+        listen(&socket, 0)?;
+        let name = SocketAddrUnix::try_from(rustix::net::getsockname(&socket)?)?;
+        Ok((Listener(socket), connect_to(&name)?))
+    }
+
     /// Take a listener that came by inheritance.
     pub fn from_fd(socket: OwnedFd) -> Self {
         Listener(socket)
@@ -74,8 +95,12 @@ impl AsRawFd for Listener {
 /// # Errors
 /// What socket(2) and connect(2) return.
 pub fn connect(path: &Path) -> io::Result<Link<ToMachine, ToSupervisor>> {
+    connect_to(&SocketAddrUnix::new(path)?)
+}
+
+fn connect_to(name: &SocketAddrUnix) -> io::Result<Link<ToMachine, ToSupervisor>> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::connect(&socket, name)?;
     Ok(Link::new(socket))
 }

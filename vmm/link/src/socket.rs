@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recvmsg, send,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recv, recvmsg,
+    send,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -83,7 +84,12 @@ impl<S: Serialize, R: DeserializeOwned> Link<S, R> {
     /// [`LinkError::Closed`] at the peer's end of file, [`LinkError::Protocol`] for a packet that is no
     /// message.
     pub fn recv(&self) -> Result<Option<R>, LinkError> {
-        let mut frame = vec![0u8; MAX_FRAME];
+        // Room for the packet that waits and no more: most are a few bytes, and pages of a large buffer
+        // cost more than asking.
+        let Some(waits) = self.length_of_next()? else {
+            return Ok(None);
+        };
+        let mut frame = vec![0u8; waits.clamp(1, MAX_FRAME)];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
@@ -122,6 +128,23 @@ impl<S: Serialize, R: DeserializeOwned> Link<S, R> {
             return Err(LinkError::Closed);
         }
         decode(&frame[..received.bytes]).map(Some)
+    }
+}
+
+impl<S, R> Link<S, R> {
+    /// Bytes of the packet that waits, which may be more than a frame; None on a non-blocking socket that
+    /// has none now. The end of file has no bytes.
+    fn length_of_next(&self) -> Result<Option<usize>, LinkError> {
+        loop {
+            let flags = RecvFlags::PEEK | RecvFlags::TRUNC;
+            match recv(&self.socket, &mut [0u8; 1][..], flags) {
+                Ok((_, length)) => return Ok(Some(length)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::CONNRESET) => return Err(LinkError::Closed),
+                Err(errno) => return Err(LinkError::Io(errno.into())),
+            }
+        }
     }
 }
 

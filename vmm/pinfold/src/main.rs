@@ -18,6 +18,7 @@ use clap::Parser;
 use crate::cli::{Cli, Verb};
 
 fn main() -> ExitCode {
+    host::share_malloc_arena();
     let outcome = match &Cli::parse().verb {
         Verb::Run(args) => run::run(args),
         Verb::Doctor(args) => doctor::doctor(args),

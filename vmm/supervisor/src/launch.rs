@@ -1,7 +1,6 @@
 //! Starting a machine process and the supervisor's end of its link.
 //!
-//! The supervisor binds the machine's listener in a directory of mode 0700 and connects to it before the
-//! process exists; the process inherits the listener, finds its supervisor waiting there, and is told
+//! The supervisor makes the machine's listener and connects to it before the process exists; the process inherits the listener, finds its supervisor waiting there, and is told
 //! what to build. Processes are started early, while the supervisor still has one thread: a fork then
 //! costs a tenth of a millisecond and no exec. The first is started before it is known what it is to
 //! build: it makes what every machine has while the spec is read.
@@ -9,8 +8,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use container_core::{GroupPath, MachineName, TaskKind};
 use host::{HostError, Process};
@@ -107,46 +105,6 @@ pub enum LaunchError {
     Process(#[source] HostError),
 }
 
-/// A directory of mode 0700 that holds the listeners of a private supervisor's machines; removed when
-/// it is dropped, and empty before that.
-#[derive(Debug)]
-pub struct StateDirectory(PathBuf);
-
-impl StateDirectory {
-    /// Make one below `parent`.
-    ///
-    /// # Errors
-    /// What mkdir(2) returns, with the path.
-    pub fn create(parent: &Path) -> io::Result<Self> {
-        let path = parent.join(format!("pinfold-run-{}", std::process::id()));
-        // A directory left by an earlier process of the same id was ours to clean.
-        if path.exists() {
-            let _ = std::fs::remove_dir_all(&path);
-        }
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .map_err(|error| {
-                io::Error::new(
-                    error.kind(),
-                    format!("state directory {}: {error}", path.display()),
-                )
-            })?;
-        Ok(StateDirectory(path))
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for StateDirectory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir(&self.0);
-    }
-}
-
 /// A machine process that waits to be told what to build, with what does not depend on that already made.
 /// It is killed when it is dropped unused.
 #[derive(Debug)]
@@ -167,8 +125,8 @@ impl Ready {
     ///
     /// # Errors
     /// [`LaunchError`]; nothing is left behind.
-    pub fn start(directory: &StateDirectory, program: &Program<'_>) -> Result<Self, LaunchError> {
-        let (listener, link) = connected(directory.path()).map_err(LaunchError::Link)?;
+    pub fn start(program: &Program<'_>) -> Result<Self, LaunchError> {
+        let (listener, link) = Listener::private().map_err(LaunchError::Link)?;
         let (console, console_end) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
             .map_err(|errno| LaunchError::Link(errno.into()))?;
         let spawned_ns = host::monotonic_ns();
@@ -234,16 +192,6 @@ impl Drop for Ready {
             let _ = parts.process.kill();
         }
     }
-}
-
-/// A listener and a link that already waits in its backlog. The path serves for that moment only: a
-/// private supervisor's machines end with it, and nobody else is to find them.
-fn connected(directory: &Path) -> io::Result<(Listener, Link<ToMachine, ToSupervisor>)> {
-    let path = directory.join("ready.sock");
-    let listener = Listener::bind(&path)?;
-    let link = link::connect(&path);
-    std::fs::remove_file(&path)?;
-    Ok((listener, link?))
 }
 
 fn start(

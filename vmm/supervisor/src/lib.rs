@@ -22,7 +22,7 @@ mod wire;
 pub use event_log::{EventId, EventLog, Since};
 pub use launch::{
     Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError, Placement, Program,
-    Ready, StateDirectory,
+    Ready,
 };
 pub use notice::{Notice, Onlooker};
 

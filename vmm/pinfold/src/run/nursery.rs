@@ -9,15 +9,13 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use hv::Hypervisor;
-use supervisor::{Body, Inherited, Launch, LaunchError, Placement, Program, Ready, StateDirectory};
+use supervisor::{Body, Inherited, Launch, LaunchError, Placement, Program, Ready};
 
-use super::runtime_directory;
 use crate::cli::RunArgs;
 use crate::spec::MachineSpec;
 
 /// Starts the machine processes of one run.
 pub struct Nursery {
-    directory: StateDirectory,
     kvm: OwnedFd,
     /// What runs in the machine's place, for tests.
     program: Option<PathBuf>,
@@ -28,10 +26,9 @@ impl Nursery {
     /// Start the first process.
     ///
     /// # Errors
-    /// No state directory, no process.
+    /// No link, no process.
     pub fn open(args: &RunArgs, kvm: Hypervisor) -> anyhow::Result<Nursery> {
         let mut nursery = Nursery {
-            directory: StateDirectory::create(&runtime_directory())?,
             kvm: kvm.into_fd(),
             program: args.machine_program.clone(),
             first: None,
@@ -45,13 +42,10 @@ impl Nursery {
             Some(path) => Body::Exec(path),
             None => Body::Fork(&machine_process),
         };
-        Ready::start(
-            &self.directory,
-            &Program {
-                kvm: self.kvm.as_fd(),
-                body,
-            },
-        )
+        Ready::start(&Program {
+            kvm: self.kvm.as_fd(),
+            body,
+        })
     }
 
     /// Start a process for each machine and tell it what to build.

@@ -100,3 +100,6 @@ impl Flight {
         self.plan
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,501 @@
+//! Law 3: the real framework's plans in hands that fail where they are told to, at every effect.
+//!
+//! A case is a random tree with tasks in it, grown by flights that succeed, and one change, random as
+//! well. The host is a map from thread to mask. The change is planned anew for each way of failing:
+//! until a commit the framework stays as it was, and that is part of what is tested.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use container_core::{
+    Command, Credentials, Cycles, Framework, HostResources, Nanoseconds, Reading, Tid,
+};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+
+/// What a thread may use before it is first confined.
+const ALL_CPUS: &str = "0-5";
+/// What the framework may give.
+const ALLOWED_CPUS: &str = "0-3";
+
+/// How the hands fail.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    /// Refused, and nothing done.
+    Refuse,
+    /// Half of the CPUs are in force, and then it is refused.
+    HalfWay,
+    /// The thread has ended, and stays so.
+    End,
+}
+
+/// What the hands were asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Call {
+    Pin(TaskId),
+    Sample(TaskId),
+    Restore(TaskId),
+}
+
+/// A host that is a map from thread to mask.
+#[derive(Clone, Debug, Default)]
+struct FakeHost {
+    masks: BTreeMap<TaskId, CpuSet>,
+    calls: Vec<Call>,
+    /// By the number of the effect, from 0.
+    faults: BTreeMap<usize, Fault>,
+    ended: BTreeSet<TaskId>,
+    /// Threads that cannot be put back.
+    stuck: BTreeSet<TaskId>,
+}
+
+impl FakeHost {
+    /// The same threads, without a history.
+    fn with_faults(&self, faults: impl IntoIterator<Item = (usize, Fault)>) -> FakeHost {
+        FakeHost {
+            masks: self.masks.clone(),
+            faults: faults.into_iter().collect(),
+            ..FakeHost::default()
+        }
+    }
+
+    /// All masks but those of threads that have ended.
+    fn without_ended(&self, masks: &BTreeMap<TaskId, CpuSet>) -> BTreeMap<TaskId, CpuSet> {
+        let mut masks = masks.clone();
+        masks.retain(|task, _| !self.ended.contains(task));
+        masks
+    }
+
+    /// Note the call. What is to go wrong with it, unless its thread has ended or does so now.
+    fn called(&mut self, call: Call, task: TaskId) -> Result<Option<Fault>, HandError> {
+        let fault = self.faults.remove(&self.calls.len());
+        self.calls.push(call);
+        if fault == Some(Fault::End) {
+            self.ended.insert(task);
+        }
+        match self.ended.contains(&task) {
+            true => Err(HandError::Ended),
+            false => Ok(fault),
+        }
+    }
+}
+
+fn refused() -> Result<(), HandError> {
+    Err(HandError::Failed("told to fail".into()))
+}
+
+impl Hands for FakeHost {
+    fn pin(&mut self, task: TaskId, cpus: &CpuSet) -> Result<(), HandError> {
+        match self.called(Call::Pin(task), task)? {
+            None => {
+                self.masks.insert(task, *cpus);
+                Ok(())
+            }
+            Some(Fault::HalfWay) => {
+                self.masks.insert(task, cpus.iter().step_by(2).collect());
+                refused()
+            }
+            Some(_) => refused(),
+        }
+    }
+
+    fn restore(&mut self, task: TaskId, before: Option<&CpuSet>) -> Result<(), HandError> {
+        self.called(Call::Restore(task), task)?;
+        if self.stuck.contains(&task) {
+            return refused();
+        }
+        let before = before.copied().unwrap_or_else(|| cpus(ALL_CPUS));
+        self.masks.insert(task, before);
+        Ok(())
+    }
+
+    fn sample(&mut self, task: TaskId) -> Result<(), HandError> {
+        match self.called(Call::Sample(task), task)? {
+            None => Ok(()),
+            Some(_) => refused(),
+        }
+    }
+}
+
+/// A command in the making; a task is a number, modulo how many there ever were.
+#[derive(Clone, Debug)]
+enum Op {
+    Mkcpuset(&'static str, &'static str),
+    Mkdir(&'static str),
+    Write(&'static str, &'static str, &'static str),
+    Attach(&'static str, usize),
+    Born(bool, Option<usize>),
+    Exit(usize),
+}
+
+/// What is carried out.
+#[derive(Clone, Debug)]
+enum Change {
+    Commands(Vec<Command>),
+    Host(&'static str),
+}
+
+/// A random case; what of its ops is refused, where it stands, is left out.
+#[derive(Clone, Debug)]
+struct Case {
+    /// Whether the cpuset hierarchy comes only with the change: its tasks were never confined then.
+    mounted_late: bool,
+    before: Vec<Op>,
+    change: Vec<Op>,
+    /// CPUs that the host allows from now on, in place of the ops.
+    hotplug: Option<&'static str>,
+}
+
+fn ops() -> impl Strategy<Value = Op> {
+    let placed = || select(vec!["p:/", "p:/a", "p:/a/a", "p:/a/b", "p:/b", "p:/b/a"]);
+    let billed = || select(vec!["b:/", "b:/x", "b:/x/y", "b:/z"]);
+    let lists = || select(vec!["0", "1", "2", "3", "0-1", "1-2", "2-3", "1-3", "0-3"]);
+    let placements = select(vec!["float", "one-to-one"]);
+    prop_oneof![
+        6 => (placed(), lists()).prop_map(|(group, cpus)| Op::Mkcpuset(group, cpus)),
+        2 => billed().prop_map(Op::Mkdir),
+        5 => (placed(), lists()).prop_map(|(group, cpus)| Op::Write(group, "cpuset.cpus", cpus)),
+        2 => (placed(), placements).prop_map(|(group, to)| Op::Write(group, "cpuset.placement", to)),
+        1 => billed().prop_map(|group| Op::Write(group, "cpuacct.usage", "0")),
+        8 => (placed(), 0..20usize).prop_map(|(group, task)| Op::Attach(group, task)),
+        3 => (billed(), 0..20usize).prop_map(|(group, task)| Op::Attach(group, task)),
+        4 => (any::<bool>(), proptest::option::of(0..20usize))
+            .prop_map(|(is_vcpu, parent)| Op::Born(is_vcpu, parent)),
+        1 => (0..20usize).prop_map(Op::Exit),
+    ]
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let hotplug = prop_oneof![
+        7 => Just(None),
+        1 => select(vec!["0", "0-1", "2-3", "0-4"]).prop_map(Some),
+    ];
+    let before = proptest::collection::vec(ops(), 10..40);
+    let change = proptest::collection::vec(ops(), 1..15);
+    (proptest::bool::weighted(0.2), before, change, hotplug).prop_map(
+        |(mounted_late, before, change, hotplug)| Case {
+            mounted_late,
+            before,
+            change,
+            hotplug,
+        },
+    )
+}
+
+fn cpus(list: &str) -> CpuSet {
+    list.parse().unwrap()
+}
+
+fn resources(allowed: &str) -> HostResources {
+    HostResources {
+        allowed_cpus: cpus(allowed),
+        present_cpus: cpus(ALL_CPUS),
+        possible_cpus: 8,
+        mems: "0".parse().unwrap(),
+    }
+}
+
+fn mount(hierarchy: &str, subsystem: &str) -> Command {
+    Command::Mount {
+        hierarchy: hierarchy.parse().unwrap(),
+        subsystems: vec![subsystem.into()],
+    }
+}
+
+fn write(group: &str, file: &str, value: &str) -> Command {
+    Command::Write {
+        group: group.parse().unwrap(),
+        file: file.into(),
+        value: value.into(),
+    }
+}
+
+/// How a flight ended.
+#[derive(Debug, PartialEq)]
+enum Landing {
+    Committed,
+    RolledBack {
+        failed: TaskId,
+        drifted: Vec<TaskId>,
+    },
+}
+
+/// The framework, its host, and a change that is about to be made.
+struct World {
+    framework: Framework,
+    host: FakeHost,
+    tasks: Vec<TaskId>,
+    change: Change,
+}
+
+impl World {
+    fn new(case: &Case) -> World {
+        let mut world = World {
+            framework: Framework::new(resources(ALLOWED_CPUS)),
+            host: FakeHost::default(),
+            tasks: Vec::new(),
+            change: Change::Commands(vec![mount("b", "cpuacct")]),
+        };
+        world.succeed();
+        if !case.mounted_late {
+            world.change = Change::Commands(vec![mount("p", "cpuset")]);
+            world.succeed();
+        }
+        for op in &case.before {
+            world.choose(Vec::new(), std::slice::from_ref(op));
+            world.succeed();
+        }
+        world.choose(vec![mount("p", "cpuset")], &case.change);
+        if let Some(allowed) = case.hotplug {
+            world.change = Change::Host(allowed);
+        }
+        world
+    }
+
+    /// Of the ops those that are not refused after the ones before them.
+    fn choose(&mut self, mut chosen: Vec<Command>, ops: &[Op]) {
+        for op in ops {
+            let commands = self.commands(op);
+            let trial = [&chosen[..], &commands[..]].concat();
+            if self.framework.plan(&Credentials::ROOT, &trial).is_ok() {
+                chosen = trial;
+            }
+        }
+        self.change = Change::Commands(chosen);
+    }
+
+    fn commands(&mut self, op: &Op) -> Vec<Command> {
+        let task = |number: usize| match self.tasks.len() {
+            0 => TaskId(u64::MAX),
+            len => self.tasks[number % len],
+        };
+        match op {
+            Op::Mkcpuset(group, cpus) => vec![
+                Command::Mkdir {
+                    group: group.parse().unwrap(),
+                },
+                write(group, "cpuset.cpus", cpus),
+                write(group, "cpuset.mems", "0"),
+            ],
+            Op::Mkdir(group) => vec![Command::Mkdir {
+                group: group.parse().unwrap(),
+            }],
+            Op::Write(group, file, value) => vec![write(group, file, value)],
+            Op::Attach(group, number) => vec![Command::Attach {
+                group: group.parse().unwrap(),
+                task: task(*number),
+            }],
+            Op::Exit(number) => vec![Command::Exit {
+                task: task(*number),
+            }],
+            Op::Born(is_vcpu, parent) => {
+                let parent = parent.map(task);
+                vec![self.birth(*is_vcpu, parent)]
+            }
+        }
+    }
+
+    /// A thread that runs on all CPUs, and the command that takes it in.
+    fn birth(&mut self, is_vcpu: bool, parent: Option<TaskId>) -> Command {
+        let task = self.framework.allocate_task();
+        self.tasks.push(task);
+        self.host.masks.insert(task, cpus(ALL_CPUS));
+        let kind = if is_vcpu { "vcpu0" } else { "io" };
+        Command::Fork {
+            task,
+            name: format!("m{}/{kind}", task.0).parse().unwrap(),
+            tid: Tid(1 + task.0 as u32),
+            parent,
+        }
+    }
+
+    fn plan(&mut self) -> Plan {
+        match &self.change {
+            Change::Commands(commands) => {
+                self.framework.plan(&Credentials::ROOT, commands).unwrap()
+            }
+            Change::Host(allowed) => self.framework.plan_host_change(resources(allowed)),
+        }
+    }
+
+    /// The task of each effect, in order.
+    fn effects(&mut self) -> Vec<TaskId> {
+        let of = |effect: &Effect| match effect {
+            Effect::Pin { task, .. } | Effect::Sample { task } => *task,
+        };
+        self.plan().effects().iter().map(of).collect()
+    }
+
+    /// Carry the change out in hands that do as they are told.
+    fn succeed(&mut self) {
+        let mut host = self.host.with_faults([]);
+        assert_eq!(self.fly(&mut host, &[1]), Landing::Committed);
+        self.host = host;
+    }
+
+    /// Carry the change out in steps of these sizes, over and over, to its commit or its undoing.
+    fn fly(&mut self, host: &mut FakeHost, budgets: &[usize]) -> Landing {
+        let mut flight = Flight::new(self.plan());
+        let mut budgets = budgets.iter().cycle();
+        loop {
+            match flight.step(host, *budgets.next().unwrap()) {
+                Step::More => {}
+                Step::Complete => {
+                    self.charge_sampled(host);
+                    self.framework.commit(flight.into_plan()).unwrap();
+                    return Landing::Committed;
+                }
+                Step::Failed { task: failed, .. } => {
+                    let drifted = flight.roll_back(host);
+                    return Landing::RolledBack { failed, drifted };
+                }
+            }
+        }
+    }
+
+    /// What the readings of the flight bring to light; the plan stays good.
+    fn charge_sampled(&mut self, host: &FakeHost) {
+        for call in &host.calls {
+            if let Call::Sample(task) = call {
+                let billed = self.framework.task(*task).unwrap().usage.usage;
+                let reading = Reading {
+                    usage: Nanoseconds(billed.0 + 7),
+                    cycles: Cycles(0),
+                };
+                self.framework.charge(*task, reading).unwrap();
+            }
+        }
+    }
+
+    /// Every thread that has not ended is confined as the framework says, or not at all.
+    fn agrees_with(&self, host: &FakeHost) {
+        self.framework.check_invariants();
+        let living = self.framework.tasks().filter(|task| task.alive);
+        for task in living.filter(|task| !host.ended.contains(&task.id)) {
+            let expected = task.cpus.unwrap_or_else(|| cpus(ALL_CPUS));
+            assert_eq!(host.masks[&task.id], expected, "{}", task.name);
+        }
+    }
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..Default::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config(256))]
+
+    #[test]
+    fn a_change_that_fails_at_any_effect_leaves_no_trace(case in cases()) {
+        let mut world = World::new(&case);
+        let before = world.framework.snapshot();
+        for (position, task) in world.effects().into_iter().enumerate() {
+            for fault in [Fault::Refuse, Fault::HalfWay] {
+                let mut host = world.host.with_faults([(position, fault)]);
+                let landing = world.fly(&mut host, &[1]);
+                assert_eq!(landing, Landing::RolledBack { failed: task, drifted: Vec::new() });
+                assert_eq!(host.masks, world.host.masks, "{fault:?} at {position}");
+                assert_eq!(world.framework.snapshot(), before, "{fault:?} at {position}");
+            }
+        }
+        world.succeed();
+        world.agrees_with(&world.host);
+    }
+
+    #[test]
+    fn a_change_that_succeeds_is_in_force_for_every_living_task(case in cases()) {
+        let mut world = World::new(&case);
+        world.agrees_with(&world.host);
+        world.succeed();
+        world.agrees_with(&world.host);
+    }
+
+    #[test]
+    fn the_tasks_that_cannot_be_put_back_are_drifted_and_no_others(
+        case in cases(),
+        stuck in any::<u64>(),
+    ) {
+        let mut world = World::new(&case);
+        let before = world.framework.snapshot();
+        let plan = world.plan();
+        let stuck: BTreeSet<TaskId> =
+            world.tasks.iter().copied().filter(|task| stuck >> (task.0 % 64) & 1 == 1).collect();
+        for position in 0..plan.effects().len() {
+            let mut host = world.host.with_faults([(position, Fault::HalfWay)]);
+            host.stuck = stuck.clone();
+            let Landing::RolledBack { drifted, .. } = world.fly(&mut host, &[1]) else {
+                panic!("committed with a failure at {position}");
+            };
+            let pinned = plan.effects()[..=position].iter().filter_map(|effect| match effect {
+                Effect::Pin { task, .. } => Some(*task),
+                Effect::Sample { .. } => None,
+            });
+            let expected: Vec<TaskId> = pinned.filter(|task| stuck.contains(task)).collect();
+            assert_eq!(drifted.iter().rev().copied().collect::<Vec<_>>(), expected);
+            host.masks.retain(|task, _| !expected.contains(task));
+            let mut others = world.host.masks.clone();
+            others.retain(|task, _| !expected.contains(task));
+            assert_eq!(host.masks, others);
+            assert_eq!(world.framework.snapshot(), before);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(64))]
+
+    #[test]
+    fn a_task_that_ends_at_any_effect_fails_nothing(case in cases()) {
+        let effects = World::new(&case).effects();
+        for position in 0..effects.len() {
+            let mut world = World::new(&case);
+            let mut host = world.host.with_faults([(position, Fault::End)]);
+            assert_eq!(world.fly(&mut host, &[1]), Landing::Committed);
+            world.agrees_with(&host);
+        }
+    }
+
+    #[test]
+    fn a_task_that_ended_on_the_way_is_not_drifted_by_the_way_back(case in cases()) {
+        let mut world = World::new(&case);
+        let before = world.framework.snapshot();
+        let effects = world.effects();
+        for failing in 0..effects.len() {
+            for ending in (0..failing).filter(|ending| effects[*ending] != effects[failing]) {
+                let faults = [(ending, Fault::End), (failing, Fault::HalfWay)];
+                let mut host = world.host.with_faults(faults);
+                let landing = world.fly(&mut host, &[1]);
+                let failed = effects[failing];
+                assert_eq!(landing, Landing::RolledBack { failed, drifted: Vec::new() });
+                let (now, then) = (&host.masks, &world.host.masks);
+                assert_eq!(host.without_ended(now), host.without_ended(then));
+                assert_eq!(world.framework.snapshot(), before);
+            }
+        }
+    }
+
+    #[test]
+    fn batches_of_any_size_make_the_same_flight(
+        case in cases(),
+        budgets in proptest::collection::vec(1..6usize, 1..5),
+    ) {
+        let effects = World::new(&case).effects().len();
+        // The position past the last is a flight without a failure.
+        for position in 0..=effects {
+            let outcomes = [&budgets[..], &[1], &[usize::MAX]].map(|budgets| {
+                let mut world = World::new(&case);
+                let mut host = world.host.with_faults([(position, Fault::HalfWay)]);
+                let landing = world.fly(&mut host, budgets);
+                (landing, host.masks, host.calls, world.framework.snapshot())
+            });
+            assert_eq!(outcomes[0], outcomes[1]);
+            assert_eq!(outcomes[0], outcomes[2]);
+            assert_eq!(outcomes[0].0 == Landing::Committed, position == effects);
+        }
+    }
+}
