@@ -3,6 +3,8 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 
 use management::Report;
 use support::{Run, Scratch, kvm};
@@ -32,7 +34,7 @@ fn assert_numbered(report: &Report) {
     let numbers: Vec<_> = report
         .events
         .iter()
-        .map(|event| event.id.split_once('.').unwrap())
+        .map(|event| event.id.split_once('.').expect("EPOCH.SEQ"))
         .collect();
     for (number, expected) in numbers.iter().zip(1_u64..) {
         assert_eq!(number.1.parse(), Ok(expected));
@@ -169,7 +171,7 @@ fn the_release_agent_is_run_with_the_groups_path_and_nothing_of_the_supervisors(
     }
     let scratch = Scratch::new();
     let told = scratch.path().join("told");
-    let yard = std::fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let yard = Permissions::from_mode(0o777);
     std::fs::create_dir(&told).unwrap();
     std::fs::set_permissions(&told, yard).unwrap();
     let script = format!(
@@ -177,7 +179,7 @@ fn the_release_agent_is_run_with_the_groups_path_and_nothing_of_the_supervisors(
         told = told.display()
     );
     let agent = scratch.file("agent", &script);
-    let executable: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    let executable = Permissions::from_mode(0o755);
     std::fs::set_permissions(&agent, executable).unwrap();
     let spec = format!(
         r#"

@@ -46,7 +46,10 @@ pub fn bench() {
         (Duration::from_nanos(out_ns - began_ns), seen)
     };
     let (out, _) = pinfold();
-    println!("  {:<44} {out:.2?} (the first of this run)", "pinfold run, first");
+    println!(
+        "  {:<44} {out:.2?} (the first of this run)",
+        "pinfold run, first"
+    );
     floor();
     let (mut floors, mut outs, mut seens) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {

@@ -267,6 +267,10 @@ impl Run {
     }
 
     /// Close the commands, wait for the end, and return all there is to see.
+    #[allow(
+        clippy::zombie_processes,
+        reason = "reaped by its pidfd, for the rusage"
+    )]
     pub fn end(mut self) -> Ended {
         drop(self.stdin.take());
         let child = self.child.take().expect("runs");

@@ -20,6 +20,8 @@ pub struct Report {
     pub drift: Vec<Drift>,
     /// Sums over the whole ledger.
     pub ledger: Ledger,
+    /// No machine lives and no release agent runs.
+    pub idle: bool,
 }
 
 /// One thread of a machine process.

@@ -59,7 +59,6 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         onlooker: Some(onlooker(inbox.clone())),
         withhold_go: args.withhold_go.unwrap_or_default(),
     })?;
-    let none = launches.is_empty();
     for launch in launches {
         supervisor
             .keeper()
@@ -68,7 +67,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     if args.commands {
         batch::start(supervisor.keeper().clone(), inbox)?;
     }
-    let watched = Watch::new(args, &mailbox, supervisor.keeper()).until_all_ended(none)?;
+    let watched = Watch::new(args, &mailbox, supervisor.keeper()).until_all_ended()?;
     let report = supervisor.keeper().call(Request::Report)?;
     supervisor.end();
     conclude(args, &report, watched)

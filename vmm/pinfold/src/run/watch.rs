@@ -54,9 +54,12 @@ impl<'a> Watch<'a> {
 
     /// Show what happens until no machine is left; past the time limit, kill what is.
     ///
+    /// That the last has ended is told, and a telling may be lost where the mailbox is full; so each look at
+    /// the report asks for it too.
+    ///
     /// # Errors
     /// The supervisor has ended.
-    pub fn until_all_ended(mut self, none: bool) -> anyhow::Result<Watched> {
+    pub fn until_all_ended(mut self) -> anyhow::Result<Watched> {
         let mut deadline = self.args.timeout.map(|timeout| Instant::now() + timeout);
         let interval = if self.screen.is_live() {
             REDRAW
@@ -65,7 +68,7 @@ impl<'a> Watch<'a> {
         };
         let mut next_picture = Instant::now() + FIRST_PICTURE;
         let mut timed_out = false;
-        while !none {
+        loop {
             let until = deadline.map_or(next_picture, |deadline| deadline.min(next_picture));
             match self.mailbox.recv_until(until)? {
                 Some(Message::Supervisor(Notice::AllEnded)) => break,
@@ -75,11 +78,15 @@ impl<'a> Watch<'a> {
             let now = Instant::now();
             if now >= next_picture {
                 next_picture = now + interval;
-                let picture = tree::tree(&self.keeper.call(Request::Report)?, self.screen.style());
+                let report = self.keeper.call(Request::Report)?;
+                let picture = tree::tree(&report, self.screen.style());
                 if self.screen.is_live() {
                     self.screen.draw(&picture)
                 } else {
                     self.screen.print(&picture)
+                }
+                if report.idle {
+                    break;
                 }
             }
             if deadline.is_some_and(|deadline| now >= deadline) {

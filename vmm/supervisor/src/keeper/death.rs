@@ -224,10 +224,12 @@ impl Keeper {
     }
 
     /// No machine is left, and no release agent of theirs.
+    pub(super) fn is_idle(&self) -> bool {
+        self.machines.all_ended() && self.agents == 0 && self.under_way.is_none()
+    }
+
     pub(super) fn tell_if_all_ended(&self) {
-        let quiet = self.agents == 0 && self.under_way.is_none();
-        if quiet
-            && self.machines.all_ended()
+        if self.is_idle()
             && let Some(onlooker) = &self.onlooker
         {
             onlooker(Notice::AllEnded);

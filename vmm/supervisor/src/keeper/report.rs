@@ -24,6 +24,7 @@ impl Keeper {
                 .collect(),
             drift: self.drift.clone(),
             ledger: self.ledger(),
+            idle: self.is_idle(),
         }
     }
 
