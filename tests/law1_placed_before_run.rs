@@ -50,7 +50,7 @@ fn a_machine_whose_go_is_withheld_runs_no_guest_instruction() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let task = task(&ended.report, "held/vcpu0");
     assert!(
-        task.usage_ns > before[0] + 40_000_000,
+        task.usage_ns > before[0] + 5_000_000,
         "the burn is billed: {task:?}"
     );
 }

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use container_core::{Command, Credentials, Nanoseconds, TaskId, TaskKind};
+use container_core::{Command, Credentials, Nanoseconds, TaskId, TaskKind, Usage};
 use host::{Exit, Settlement};
 use link::{HaltCause, ThreadKind};
 
@@ -256,7 +256,27 @@ impl Keeper {
                 task.residual = settled.residual;
             }
         }
-        settled.residual.0 as i64 - settled.overbilled.0 as i64
+        let left = self.take_back(&tasks, settled.overbilled);
+        settled.residual.0 as i64 - left.0 as i64
+    }
+
+    /// Under a hypervisor that steals CPU time an exact reading may have billed a running thread a little more
+    /// than the kernel's clock shows in the end. The excess is credited, the largest bills first. Returns
+    /// what could not be.
+    fn take_back(&mut self, tasks: &[TaskId], over: Nanoseconds) -> Nanoseconds {
+        let khz = self.tasks.tsc_khz();
+        let mut left = over;
+        let mut by_bill = tasks.to_vec();
+        by_bill.sort_by_key(|task| std::cmp::Reverse(self.billed(*task)));
+        for task in by_bill {
+            let credit = in_cycles(left, khz);
+            let over = Usage { usage: credit.usage, cycles: credit.cycles };
+            // One that has exited keeps its closed bill.
+            if let Ok(back) = self.framework.credit(task, over) {
+                left = Nanoseconds(left.0 - back.usage.0);
+            }
+        }
+        left
     }
 
     /// What a task of a dead process has been billed, and what its counter says it used. The bill of one

@@ -499,8 +499,9 @@ proptest! {
         budgets in proptest::collection::vec(1..6usize, 1..5),
     ) {
         let budgets = [&budgets[..], &[1], &[usize::MAX]];
+        let effects = World::new(&case).effects().len();
+        // As many plans in each, since plans that were dropped decide which freed slots are used next.
         let mut worlds = [(); 3].map(|()| World::new(&case));
-        let effects = worlds[0].effects().len();
         // The position past the last is a flight without a failure.
         for position in 0..=effects {
             let outcomes = [0, 1, 2].map(|index| {
