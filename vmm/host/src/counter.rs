@@ -158,16 +158,20 @@ impl Counter {
         self.exact_within(max_stale_ns())
     }
 
-    /// As [`exact`](Counter::exact), of a thread whose mask has changed since `since_ns` on the clock of
-    /// [`monotonic_ns`]: what it can be off by is the time since then, some tens of µs, and not a tick.
+    /// What the thread had used when its mask was last changed: the scheduler sums a thread's time up at
+    /// that, and schedstat tells the sum, to the nanosecond and without an interrupt. Of a thread that
+    /// runs, a moment later than that is never in it by more than it ran since.
     ///
-    /// The caller vouches for the change: a pin to the very mask that was in force makes the scheduler
-    /// sum up nothing, and then the reading may be up to a tick too low.
+    /// The caller vouches for the change, a moment ago: a pin to the very mask that was in force makes
+    /// the scheduler sum up nothing, and then the reading may be up to a tick too low.
     ///
     /// # Errors
     /// As [`exact`](Counter::exact).
-    pub fn exact_after_move(&mut self, since_ns: u64) -> Result<CounterReading, HostError> {
-        self.exact_within(monotonic_ns().saturating_sub(since_ns).min(max_stale_ns()))
+    pub fn exact_at_move(&mut self) -> Result<CounterReading, HostError> {
+        match self.read_schedstat()? {
+            Some(written) => Ok(self.advance(written.usage.0, written)),
+            None => self.after_death(),
+        }
     }
 
     fn exact_within(&mut self, max_stale_ns: u64) -> Result<CounterReading, HostError> {

@@ -264,7 +264,7 @@ fn a_reading_after_a_move_is_as_the_thread_itself_would_read_it() {
         thread
             .pin(if round % 2 == 0 { &cpus } else { &last })
             .expect("may");
-        let reading = counter.exact_after_move(start).expect("it lives").usage;
+        let reading = counter.exact_at_move().expect("it lives").usage;
         let truth = clock_of_own_thread(worker.tid);
         let took = host::monotonic_ns() - start;
         assert!(

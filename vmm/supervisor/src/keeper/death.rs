@@ -270,7 +270,10 @@ impl Keeper {
         by_bill.sort_by_key(|task| std::cmp::Reverse(self.billed(*task)));
         for task in by_bill {
             let credit = in_cycles(left, khz);
-            let over = Usage { usage: credit.usage, cycles: credit.cycles };
+            let over = Usage {
+                usage: credit.usage,
+                cycles: credit.cycles,
+            };
             // One that has exited keeps its closed bill.
             if let Ok(back) = self.framework.credit(task, over) {
                 left = Nanoseconds(left.0 - back.usage.0);

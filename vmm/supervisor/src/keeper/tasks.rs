@@ -8,6 +8,9 @@ use host::{Counter, ExactCounter, PinError, Thread};
 use super::MachineId;
 use super::flight::{HandError, Hands};
 
+/// A reading this soon after a change of mask is as of that change: a sixteenth of the scheduler's tick.
+const A_MOMENT_NS: u64 = 250_000;
+
 /// One task's thread.
 pub struct Task {
     /// Whose it is.
@@ -17,6 +20,8 @@ pub struct Task {
     /// The thread, by its kept-open directory.
     pub thread: Thread,
     counter: Counter,
+    /// The CPUs it could use at its birth.
+    born_cpus: CpuSet,
     /// The CPUs Pinfold confined it to; None before its first pin.
     pub pinned: Option<CpuSet>,
     /// The CPUs the kernel last said it may use.
@@ -48,6 +53,7 @@ impl Task {
             name,
             thread,
             counter,
+            born_cpus: observed,
             pinned: None,
             observed,
             wait: Nanoseconds(0),
@@ -136,12 +142,14 @@ impl Tasks {
         self.read(id, Counter::sample)
     }
 
-    /// An exact reading. It interrupts the CPU that runs the thread.
+    /// An exact reading. Of a task that was moved to other CPUs a moment ago it is the one of that moment, and
+    /// free; else it interrupts the CPU that runs the thread.
     pub fn exact(&mut self, id: TaskId) -> Option<Reading> {
-        match self.by_id.get_mut(&id)?.moved_ns.take() {
-            Some(since) => self.read(id, |counter| counter.exact_after_move(since)),
-            None => self.read(id, Counter::exact),
+        let moved = self.by_id.get_mut(&id)?.moved_ns.take();
+        if moved.is_some_and(|moved| host::monotonic_ns().saturating_sub(moved) < A_MOMENT_NS) {
+            return self.read(id, Counter::exact_at_move);
         }
+        self.read(id, Counter::exact)
     }
 
     fn read(
@@ -199,9 +207,15 @@ impl Hands for HostHands<'_> {
     fn restore(&mut self, task: TaskId, before: Option<&CpuSet>) -> Result<(), HandError> {
         match before {
             Some(cpus) => self.pin(task, cpus),
-            // A task that had never been confined has not run for a guest yet and is about to be
-            // killed with its machine: there is nothing to go back to.
-            None => Ok(()),
+            // Never confined until now: it has back what it was born with.
+            None => {
+                let born = self.tasks.get(task).ok_or(HandError::Ended)?.born_cpus;
+                self.pin(task, &born)?;
+                if let Some(record) = self.tasks.get_mut(task) {
+                    record.pinned = None;
+                }
+                Ok(())
+            }
         }
     }
 
