@@ -155,26 +155,6 @@ impl Counter {
     /// # Errors
     /// As [`sample`](Counter::sample), or what reading the perf count returns.
     pub fn exact(&mut self) -> Result<CounterReading, HostError> {
-        self.exact_within(max_stale_ns())
-    }
-
-    /// What the thread had used when its mask was last changed: the scheduler sums a thread's time up at
-    /// that, and schedstat tells the sum, to the nanosecond and without an interrupt. Of a thread that
-    /// runs, a moment later than that is never in it by more than it ran since.
-    ///
-    /// The caller vouches for the change, a moment ago: a pin to the very mask that was in force makes
-    /// the scheduler sum up nothing, and then the reading may be up to a tick too low.
-    ///
-    /// # Errors
-    /// As [`exact`](Counter::exact).
-    pub fn exact_at_move(&mut self) -> Result<CounterReading, HostError> {
-        match self.read_schedstat()? {
-            Some(written) => Ok(self.advance(written.usage.0, written)),
-            None => self.after_death(),
-        }
-    }
-
-    fn exact_within(&mut self, max_stale_ns: u64) -> Result<CounterReading, HostError> {
         if self.exact.is_none() {
             return self.sample();
         }
@@ -192,9 +172,25 @@ impl Counter {
             self.fit.resting(after.usage.0, count)
         } else {
             self.fit
-                .running(before.usage.0, count, after.usage.0, max_stale_ns)
+                .running(before.usage.0, count, after.usage.0, max_stale_ns())
         };
         Ok(self.advance(usage, after))
+    }
+
+    /// What the thread had used when its mask was last changed: the scheduler sums a thread's time up at
+    /// that, and schedstat tells the sum, to the nanosecond and without an interrupt. Of a thread that
+    /// runs, a moment later than that is never in it by more than it ran since.
+    ///
+    /// The caller vouches for the change, a moment ago: a pin to the very mask that was in force makes
+    /// the scheduler sum up nothing, and then the reading may be up to a tick too low.
+    ///
+    /// # Errors
+    /// As [`exact`](Counter::exact).
+    pub fn exact_at_move(&mut self) -> Result<CounterReading, HostError> {
+        match self.read_schedstat()? {
+            Some(written) => Ok(self.advance(written.usage.0, written)),
+            None => self.after_death(),
+        }
     }
 
     /// The last reading given out, without a new one.
