@@ -8,8 +8,6 @@ use std::path::PathBuf;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::run::runtime_directory;
-
 /// The lock, held until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct HostLock {
@@ -55,6 +53,15 @@ impl HostLock {
             Err(Errno::AGAIN) => Err(LockError::Served(path)),
             Err(errno) => Err(refused(errno.into())),
         }
+    }
+}
+
+/// Where short-lived state goes: `$XDG_RUNTIME_DIR`, else /run for root, else the temporary directory.
+fn runtime_directory() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(directory) if !directory.is_empty() => directory.into(),
+        _ if rustix::process::geteuid().is_root() => "/run".into(),
+        _ => std::env::temp_dir(),
     }
 }
 

@@ -1,8 +1,6 @@
 //! Pinfold: virtual machines whose every thread stands in a group.
 
-mod batch;
 mod cli;
-mod console;
 mod doctor;
 mod lock;
 mod run;

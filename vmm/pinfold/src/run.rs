@@ -4,10 +4,11 @@
 //! ([`nursery`]), the spec is refused or accepted whole before a machine is built, and the machines are
 //! built while the supervisor's actors start beside them. Then this thread looks on ([`watch`]).
 
+mod batch;
+mod console;
 mod nursery;
 mod watch;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,7 +19,6 @@ use management::Report;
 use supervisor::keeper::Request;
 use supervisor::{Config, Notice, Supervisor};
 
-use crate::batch;
 use crate::cli::RunArgs;
 use crate::lock::HostLock;
 use crate::screen::Screen;
@@ -71,15 +71,6 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let report = supervisor.keeper().call(Request::Report)?;
     supervisor.end();
     conclude(args, &report, watched)
-}
-
-/// Where short-lived state goes: `$XDG_RUNTIME_DIR`, else /run for root, else the temporary directory.
-pub fn runtime_directory() -> PathBuf {
-    match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(directory) if !directory.is_empty() => directory.into(),
-        _ if rustix::process::geteuid().is_root() => "/run".into(),
-        _ => std::env::temp_dir(),
-    }
 }
 
 fn onlooker(inbox: Address<Message>) -> supervisor::Onlooker {

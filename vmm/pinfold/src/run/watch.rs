@@ -7,8 +7,8 @@ use supervisor::Notice;
 use supervisor::keeper::Request;
 
 use super::Message;
+use super::console::Consoles;
 use crate::cli::RunArgs;
-use crate::console::Consoles;
 use crate::screen::Screen;
 use crate::tree;
 

@@ -174,8 +174,6 @@ pub(super) fn event(event: &Event) -> management::Event {
             row.group = Some(group.to_string());
             ("released", format!("{group} released"))
         }
-        #[allow(unreachable_patterns)]
-        other => ("changed", format!("{other:?}")),
     };
     row.kind = kind.into();
     row.text = text;

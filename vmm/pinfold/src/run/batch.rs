@@ -16,7 +16,7 @@ use actor::Address;
 use container_core::{Command, Credentials, GroupPath};
 use supervisor::keeper::Request;
 
-use crate::run::Message;
+use super::Message;
 
 /// Longest line that is read, in bytes.
 const MAX_LINE: u64 = 64 * 1024;
