@@ -98,11 +98,7 @@ impl Cradle {
     ///
     /// # Errors
     /// Something could not be built, or a thread did not get ready.
-    pub fn grow(
-        self,
-        tiny: &TinyImage,
-        config: &MachineConfig,
-    ) -> Result<Control, MachineError> {
+    pub fn grow(self, tiny: &TinyImage, config: &MachineConfig) -> Result<Control, MachineError> {
         let (vm, entry) = builder::build(self.blank, tiny, config, &self.io.serial_interrupt)?;
         let vm = Arc::new(vm);
         let start = |index: u16| {

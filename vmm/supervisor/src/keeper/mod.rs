@@ -13,6 +13,7 @@ mod death;
 pub mod flight;
 mod machines;
 mod report;
+mod request;
 mod tasks;
 mod watch;
 
@@ -20,18 +21,16 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox, Reply};
-use container_core::{
-    Command, Credentials, Event, Framework, GroupPath, MachineName, Plan, Refusal, TaskId,
-};
-use host::ExactCounter;
+use container_core::{Command, Credentials, Event, Framework, MachineName, Plan, TaskId};
 use link::ToMachine;
-use management::{Drift, Report};
+use management::Drift;
 
 pub use machines::MachineId;
+pub use request::{ChangeError, Done, News, Request};
 
 use crate::runner::Job;
 use crate::wire::{self, Said};
-use crate::{Config, EventLog, Launch, Notice, Onlooker};
+use crate::{Config, EventLog, Notice, Onlooker};
 use flight::{Flight, Step};
 use machines::Machines;
 use tasks::Tasks;
@@ -45,121 +44,6 @@ const READS_BETWEEN: usize = 32;
 const MAX_DEFERRED: usize = 1024;
 /// Drift kept for the report.
 const MAX_DRIFT: usize = 1024;
-
-/// What the keeper is asked.
-pub enum Request {
-    /// Take a machine in that has just been started.
-    Launch(Box<Launch>),
-    /// Change groups or tasks: all of it or nothing.
-    Change {
-        /// Who asks.
-        by: Credentials,
-        /// What.
-        commands: Vec<Command>,
-        /// Answers when it is in force, or why it is not.
-        reply: Reply<Result<Done, ChangeError>>,
-    },
-    /// Find a task by `MACHINE/KIND` or by its tid.
-    Find(String, Reply<Option<TaskId>>),
-    /// Read a control file.
-    Read {
-        /// Who asks.
-        by: Credentials,
-        /// Of which group.
-        group: GroupPath,
-        /// Which file.
-        file: String,
-        /// The file's text.
-        reply: Reply<Result<String, Refusal>>,
-    },
-    /// The whole state, counters sampled now.
-    Report(Reply<Report>),
-    /// End a machine's guest in good order, or kill the machine.
-    Stop {
-        /// Which.
-        machine: MachineName,
-        /// Kill, without asking it.
-        force: bool,
-        /// False where no such machine lives.
-        reply: Reply<bool>,
-    },
-    /// From the wire and the runner.
-    News(News),
-    /// Kill what lives and end.
-    End,
-}
-
-/// What the other actors have to tell.
-pub enum News {
-    /// A machine said something well-formed.
-    Said {
-        /// Which.
-        machine: MachineId,
-        /// What.
-        said: Said,
-    },
-    /// A machine broke the link's protocol, or does not read.
-    Broken {
-        /// Which.
-        machine: MachineId,
-        /// The rule.
-        why: String,
-    },
-    /// A machine's end of the link is closed.
-    LinkClosed {
-        /// Which.
-        machine: MachineId,
-    },
-    /// A machine has not answered for some seconds.
-    Unresponsive {
-        /// Which.
-        machine: MachineId,
-    },
-    /// A machine's process is dead, and all it said has been passed on.
-    Died {
-        /// Which.
-        machine: MachineId,
-    },
-    /// Exact counters, as far as they could be opened.
-    Counters {
-        /// By task.
-        counters: Vec<(TaskId, ExactCounter)>,
-        /// The TSC's rate.
-        tsc_khz: Option<u32>,
-    },
-    /// A release agent has ended.
-    AgentEnded {
-        /// The group it was run for.
-        group: GroupPath,
-        /// How.
-        outcome: String,
-    },
-}
-
-/// A change that is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Done {
-    /// Host effects it took.
-    pub effects: usize,
-    /// From the plan's beginning to its commit, in nanoseconds, on the keeper's thread.
-    pub took_ns: u64,
-}
-
-/// A change that was not made; everything is as it was, but for tasks named in `drifted`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeError {
-    /// A rule of the framework.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The host would not do it; what had been done was undone.
-    #[error("the host refused: {why} (EIO)")]
-    Host {
-        /// The host's sentence.
-        why: String,
-        /// Tasks whose former CPUs could not be restored either; retried every second.
-        drifted: Vec<TaskId>,
-    },
-}
 
 /// Whom a flight is for.
 enum Then {
@@ -520,14 +404,4 @@ impl Keeper {
 fn epoch() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as u64)
-}
-
-impl Request {
-    /// Whether it changes nothing and may be answered while a change is under way.
-    fn is_read(&self) -> bool {
-        matches!(
-            self,
-            Request::Find(..) | Request::Read { .. } | Request::Report(_) | Request::End
-        )
-    }
 }

@@ -1,0 +1,135 @@
+//! What the keeper is asked and told, and what it answers.
+
+use actor::Reply;
+use container_core::{Command, Credentials, GroupPath, MachineName, Refusal, TaskId};
+use host::ExactCounter;
+use management::Report;
+
+use super::MachineId;
+use crate::Launch;
+use crate::wire::Said;
+
+/// What the keeper is asked.
+pub enum Request {
+    /// Take a machine in that has just been started.
+    Launch(Box<Launch>),
+    /// Change groups or tasks: all of it or nothing.
+    Change {
+        /// Who asks.
+        by: Credentials,
+        /// What.
+        commands: Vec<Command>,
+        /// Answers when it is in force, or why it is not.
+        reply: Reply<Result<Done, ChangeError>>,
+    },
+    /// Find a task by `MACHINE/KIND` or by its tid.
+    Find(String, Reply<Option<TaskId>>),
+    /// Read a control file.
+    Read {
+        /// Who asks.
+        by: Credentials,
+        /// Of which group.
+        group: GroupPath,
+        /// Which file.
+        file: String,
+        /// The file's text.
+        reply: Reply<Result<String, Refusal>>,
+    },
+    /// The whole state, counters sampled now.
+    Report(Reply<Report>),
+    /// End a machine's guest in good order, or kill the machine.
+    Stop {
+        /// Which.
+        machine: MachineName,
+        /// Kill, without asking it.
+        force: bool,
+        /// False where no such machine lives.
+        reply: Reply<bool>,
+    },
+    /// From the wire and the runner.
+    News(News),
+    /// Kill what lives and end.
+    End,
+}
+
+/// What the other actors have to tell.
+pub enum News {
+    /// A machine said something well-formed.
+    Said {
+        /// Which.
+        machine: MachineId,
+        /// What.
+        said: Said,
+    },
+    /// A machine broke the link's protocol, or does not read.
+    Broken {
+        /// Which.
+        machine: MachineId,
+        /// The rule.
+        why: String,
+    },
+    /// A machine's end of the link is closed.
+    LinkClosed {
+        /// Which.
+        machine: MachineId,
+    },
+    /// A machine has not answered for some seconds.
+    Unresponsive {
+        /// Which.
+        machine: MachineId,
+    },
+    /// A machine's process is dead, and all it said has been passed on.
+    Died {
+        /// Which.
+        machine: MachineId,
+    },
+    /// Exact counters, as far as they could be opened.
+    Counters {
+        /// By task.
+        counters: Vec<(TaskId, ExactCounter)>,
+        /// The TSC's rate.
+        tsc_khz: Option<u32>,
+    },
+    /// A release agent has ended.
+    AgentEnded {
+        /// The group it was run for.
+        group: GroupPath,
+        /// How.
+        outcome: String,
+    },
+}
+
+/// A change that is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Host effects it took.
+    pub effects: usize,
+    /// From the plan's beginning to its commit, in nanoseconds, on the keeper's thread.
+    pub took_ns: u64,
+}
+
+/// A change that was not made; everything is as it was, but for tasks named in `drifted`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// A rule of the framework.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The host would not do it; what had been done was undone.
+    #[error("the host refused: {why} (EIO)")]
+    Host {
+        /// The host's sentence.
+        why: String,
+        /// Tasks whose former CPUs could not be restored either; retried every second.
+        drifted: Vec<TaskId>,
+    },
+}
+
+impl Request {
+    /// Whether it changes nothing and may be answered while a change is under way.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Request::Find(..) | Request::Read { .. } | Request::Report(_) | Request::End
+        )
+    }
+}
