@@ -177,20 +177,14 @@ impl Counter {
         Ok(self.advance(usage, after))
     }
 
-    /// What the thread had used when its mask was last changed: the scheduler sums a thread's time up at
-    /// that, and schedstat tells the sum, to the nanosecond and without an interrupt. Of a thread that
-    /// runs, a moment later than that is never in it by more than it ran since.
+    /// Take what [`Thread::pin_and_read`] has read as an exact reading: what the thread had used when its mask
+    /// was changed, to the nanosecond and without an interrupt.
     ///
-    /// The caller vouches for the change, a moment ago: a pin to the very mask that was in force makes
-    /// the scheduler sum up nothing, and then the reading may be up to a tick too low.
-    ///
-    /// # Errors
-    /// As [`exact`](Counter::exact).
-    pub fn exact_at_move(&mut self) -> Result<CounterReading, HostError> {
-        match self.read_schedstat()? {
-            Some(written) => Ok(self.advance(written.usage.0, written)),
-            None => self.after_death(),
-        }
+    /// The caller vouches for the change: a pin to the very mask that was in force makes the scheduler sum
+    /// up nothing, and then the reading may be up to a tick too low.
+    pub fn at_move(&mut self, written: CounterReading) -> CounterReading {
+        (self.written_ns, self.written_at_ns) = (written.usage.0, monotonic_ns());
+        self.advance(written.usage.0, written)
     }
 
     /// The last reading given out, without a new one.
@@ -263,7 +257,7 @@ impl Counter {
 }
 
 /// `CPU-time wait timeslices` (Documentation/scheduler/sched-stats.rst).
-fn parse(text: &[u8]) -> Option<CounterReading> {
+pub(crate) fn parse(text: &[u8]) -> Option<CounterReading> {
     let mut numbers = std::str::from_utf8(text)
         .ok()?
         .split_ascii_whitespace()

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, CWD, RawDir, openat, statat};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, pread};
 
-use crate::{HostError, PinError, Process, affinity, procfs};
+use crate::{CounterReading, HostError, PinError, Process, affinity, counter, procfs};
 
 /// No more threads of one process are listed: a machine of 256 vCPUs has not 300.
 pub const MAX_THREADS: usize = 4096;
@@ -143,6 +143,15 @@ impl Thread {
     /// # Errors
     /// See [`PinError`]. After [`PinError::Partial`] the narrower mask is in force.
     pub fn pin(&self, cpus: &CpuSet) -> Result<CpuSet, PinError> {
+        self.pin_and_read(cpus).map(|(observed, _)| observed)
+    }
+
+    /// As [`Thread::pin`], and what schedstat said in the look after: where the mask has changed, the
+    /// scheduler has just summed the thread's time up.
+    ///
+    /// # Errors
+    /// See [`PinError`].
+    pub fn pin_and_read(&self, cpus: &CpuSet) -> Result<(CpuSet, CounterReading), PinError> {
         let tid = self.tid;
         let refused = |errno| match errno {
             Errno::SRCH => PinError::Ended { tid },
@@ -155,7 +164,7 @@ impl Thread {
         self.must_exist().map_err(refused)?;
         affinity::set_mask(tid, cpus).map_err(refused)?;
         let observed = affinity::get_mask(tid).map_err(refused)?;
-        self.must_exist().map_err(refused)?;
+        let written = self.read_schedstat().map_err(refused)?;
         if observed != *cpus {
             let (wanted, observed) = (Box::new(*cpus), Box::new(observed));
             return Err(PinError::Partial {
@@ -164,7 +173,7 @@ impl Thread {
                 observed,
             });
         }
-        Ok(observed)
+        Ok((observed, written))
     }
 
     /// The CPUs the thread may run on now, those that are offline left out.
@@ -193,6 +202,12 @@ impl Thread {
     }
 
     /// ESRCH once the thread is gone: its files belong to it, not to its number.
+    fn read_schedstat(&self) -> Result<CounterReading, Errno> {
+        let mut text = [0u8; 80];
+        let length = pread(&*self.schedstat, &mut text, 0)?;
+        counter::parse(&text[..length]).ok_or(Errno::IO)
+    }
+
     fn must_exist(&self) -> Result<(), Errno> {
         let mut byte = [0u8; 1];
         pread(&*self.schedstat, &mut byte, 0).map(drop)

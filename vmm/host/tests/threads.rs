@@ -261,10 +261,10 @@ fn a_reading_after_a_move_is_as_the_thread_itself_would_read_it() {
     for round in 0..50 {
         std::thread::sleep(Duration::from_millis(3));
         let start = host::monotonic_ns();
-        thread
-            .pin(if round % 2 == 0 { &cpus } else { &last })
+        let (_, written) = thread
+            .pin_and_read(if round % 2 == 0 { &cpus } else { &last })
             .expect("may");
-        let reading = counter.exact_at_move().expect("it lives").usage;
+        let reading = counter.at_move(written).usage;
         let truth = clock_of_own_thread(worker.tid);
         let took = host::monotonic_ns() - start;
         assert!(

@@ -28,9 +28,9 @@ pub struct Task {
     pub observed: CpuSet,
     /// Time spent waiting for a CPU.
     pub wait: Nanoseconds,
-    /// When its mask last changed, on the clock of `host::monotonic_ns`: the scheduler sums a thread's time
-    /// up at that, so that an exact reading right after it is the better for it.
-    moved_ns: Option<u64>,
+    /// What it had used when its mask was last changed, and when that was on the clock of
+    /// `host::monotonic_ns`: an exact reading, if it is asked for a moment later.
+    moved: Option<(host::CounterReading, u64)>,
     /// A pin that should hold and does not; being retried.
     pub drifted: bool,
     /// What was billed to it at its machine's end without a counter having seen it.
@@ -57,7 +57,7 @@ impl Task {
             pinned: None,
             observed,
             wait: Nanoseconds(0),
-            moved_ns: None,
+            moved: None,
             drifted: false,
             residual: Nanoseconds(0),
             ended: false,
@@ -145,11 +145,12 @@ impl Tasks {
     /// An exact reading. Of a task that was moved to other CPUs a moment ago it is the one of that moment, and
     /// free; else it interrupts the CPU that runs the thread.
     pub fn exact(&mut self, id: TaskId) -> Option<Reading> {
-        let moved = self.by_id.get_mut(&id)?.moved_ns.take();
-        if moved.is_some_and(|moved| host::monotonic_ns().saturating_sub(moved) < A_MOMENT_NS) {
-            return self.read(id, Counter::exact_at_move);
+        match self.by_id.get_mut(&id)?.moved.take() {
+            Some((written, at)) if host::monotonic_ns().saturating_sub(at) < A_MOMENT_NS => {
+                self.read(id, |counter| Ok(counter.at_move(written)))
+            }
+            _ => self.read(id, Counter::exact),
         }
-        self.read(id, Counter::exact)
     }
 
     fn read(
@@ -190,10 +191,10 @@ pub struct HostHands<'a> {
 impl Hands for HostHands<'_> {
     fn pin(&mut self, task: TaskId, cpus: &CpuSet) -> Result<(), HandError> {
         let record = self.tasks.get_mut(task).ok_or(HandError::Ended)?;
-        let (from, now) = (record.observed, host::monotonic_ns());
-        match record.thread.pin(cpus) {
-            Ok(observed) => {
-                record.moved_ns = (from != observed).then_some(now);
+        match record.thread.pin_and_read(cpus) {
+            Ok((observed, written)) => {
+                record.moved =
+                    (record.observed != observed).then(|| (written, host::monotonic_ns()));
                 record.pinned = Some(*cpus);
                 record.observed = observed;
                 record.drifted = false;
