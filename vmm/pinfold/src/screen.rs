@@ -25,11 +25,12 @@ impl Style {
     };
 }
 
-/// Standard output, and how many lines of it are the picture.
+/// Standard output, the picture at its end, and how many lines that takes.
 #[derive(Debug)]
 pub struct Screen {
     live: bool,
     utf8: bool,
+    picture: String,
     drawn: usize,
 }
 
@@ -40,6 +41,7 @@ impl Screen {
         Screen {
             live,
             utf8: live && locale_is_utf8(),
+            picture: String::new(),
             drawn: 0,
         }
     }
@@ -61,28 +63,34 @@ impl Screen {
     }
 
     /// Draw the picture over the last one; in a pipe, nothing. What does not fit the terminal's height
-    /// is left out at the bottom.
+    /// is left out at the bottom. An empty picture takes the last one away.
     pub fn draw(&mut self, picture: &str) {
-        let Some((_, rows)) = self.size() else {
-            return;
-        };
+        picture.clone_into(&mut self.picture);
         let mut out = self.erase();
-        for line in picture.lines().take(rows.saturating_sub(1)) {
-            out.push_str(line);
-            out.push('\n');
-            self.drawn += 1;
-        }
+        self.draw_again(&mut out);
         put(&out);
     }
 
-    /// Write lines that stay, above the next picture.
+    /// Write lines that stay, above the picture.
     pub fn print(&mut self, lines: &str) {
         let mut out = self.erase();
         out.push_str(lines);
         if !lines.ends_with('\n') {
             out.push('\n');
         }
+        self.draw_again(&mut out);
         put(&out);
+    }
+
+    fn draw_again(&mut self, out: &mut String) {
+        let Some((_, rows)) = self.size() else {
+            return;
+        };
+        for line in self.picture.lines().take(rows.saturating_sub(1)) {
+            out.push_str(line);
+            out.push('\n');
+            self.drawn += 1;
+        }
     }
 
     /// The bytes that take the last picture away.

@@ -97,6 +97,7 @@ impl<'a> Watch<'a> {
         while let Ok(Some(message)) = self.mailbox.try_recv() {
             self.on_message(message);
         }
+        self.screen.draw("");
         if let Some(rest) = self.consoles.rest() {
             self.screen.print(&rest);
         }
