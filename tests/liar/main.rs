@@ -48,6 +48,12 @@ fn main() {
                 kind: ThreadKind::Vcpu(0),
             },
         ),
+        "undead" => say(
+            &link,
+            ToSupervisor::Failed {
+                why: "no will to live".into(),
+            },
+        ),
         "mute" => {}
         "exits" => std::process::exit(3),
         "steals" => say(&link, ToSupervisor::Pong(77)),

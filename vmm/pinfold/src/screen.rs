@@ -141,6 +141,7 @@ mod tests {
         let mut screen = Screen {
             live: true,
             utf8: true,
+            picture: String::new(),
             drawn: 3,
         };
         assert_eq!(screen.erase(), "\x1b[3A\r\x1b[J");

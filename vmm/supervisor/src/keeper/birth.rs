@@ -36,9 +36,11 @@ impl Keeper {
             directory: None,
             state: State::Starting,
             tasks: BTreeMap::new(),
-            born_by: Instant::now() + BIRTH_LIMIT,
+            due: Some((
+                Instant::now() + BIRTH_LIMIT,
+                "did not announce its threads in time",
+            )),
             go_at: None,
-            link_closed: false,
             verdict: None,
             times: Times {
                 spawned: launch.spawned_ns,
@@ -97,6 +99,7 @@ impl Keeper {
         if let Some(machine) = self.machines.get_mut(id) {
             machine.directory = Some(directory);
             machine.state = State::Placing;
+            machine.due = None;
         }
         self.begin(&Credentials::ROOT, &commands, Then::Place(id));
     }

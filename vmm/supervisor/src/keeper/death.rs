@@ -22,6 +22,8 @@ use crate::Notice;
 
 /// How long a thread that is said to have ended may still be listed by the kernel.
 const ENDING_LIMIT: Duration = Duration::from_secs(2);
+/// From a machine's last word to its death.
+const GONE_LIMIT: Duration = Duration::from_secs(20);
 /// How often such a thread is looked at.
 pub(super) const ENDING_POLL: Duration = Duration::from_millis(1);
 /// How long dead machines are waited for when the supervisor itself ends.
@@ -71,13 +73,11 @@ impl Keeper {
         }
     }
 
-    /// A machine has closed its end of the link: it is about to end, and has a moment to do so.
-    pub(super) fn on_link_closed(&mut self, id: MachineId) {
-        if let Some(machine) = self.machines.get_mut(id)
-            && machine.verdict.is_none()
-        {
-            machine.born_by = Instant::now() + ENDING_LIMIT;
-            machine.link_closed = true;
+    /// A machine has said that it ends, or closed its link: it has a while to be gone. Taking a VM apart is
+    /// the kernel's work, and long on a busy host.
+    pub(super) fn expect_gone(&mut self, id: MachineId) {
+        if let Some(machine) = self.machines.get_mut(id) {
+            machine.due = Some((Instant::now() + GONE_LIMIT, "was to end and lived on"));
         }
     }
 

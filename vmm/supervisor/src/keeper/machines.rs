@@ -58,12 +58,11 @@ pub struct Machine {
     pub state: State,
     /// Its tasks by kind, from its birth on.
     pub tasks: BTreeMap<TaskKind, TaskId>,
-    /// Killed if it has not announced its threads by then, or lives on without a link.
-    pub born_by: Instant,
+    /// What it has to have done by then, or it is killed: announced its threads, and later, once it has said
+    /// that it ends or closed its link, ended.
+    pub due: Option<(Instant, &'static str)>,
     /// A `Go` that is held back until then.
     pub go_at: Option<Instant>,
-    /// It has closed its end of the link, and is to be gone by `born_by`.
-    pub link_closed: bool,
     /// Why it is being killed, or what it said of its end.
     pub verdict: Option<String>,
     /// Facts for the report.

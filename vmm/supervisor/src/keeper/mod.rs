@@ -189,7 +189,7 @@ impl Keeper {
             News::Broken { machine, why } => {
                 self.kill(machine, format!("broke the link's protocol: {why}"));
             }
-            News::LinkClosed { machine } => self.on_link_closed(machine),
+            News::LinkClosed { machine } => self.expect_gone(machine),
             News::Unresponsive { machine } => {
                 self.tell_of(
                     machine,
@@ -213,14 +213,20 @@ impl Keeper {
     fn on_said(&mut self, machine: MachineId, said: Said) {
         match said {
             Said::Born(threads) => self.on_born(machine, &threads),
-            Said::Failed(why) => self.condemn(machine, format!("could not be built: {why}")),
+            Said::Failed(why) => {
+                self.condemn(machine, format!("could not be built: {why}"));
+                self.expect_gone(machine);
+            }
             Said::Ended(kind) => self.on_thread_ended(machine, kind),
             Said::FirstOutput(at) => {
                 if let Some(machine) = self.machines.get_mut(machine) {
                     machine.times.first_output = Some(at);
                 }
             }
-            Said::Halted(cause) => self.condemn(machine, death::sentence(&cause)),
+            Said::Halted(cause) => {
+                self.condemn(machine, death::sentence(&cause));
+                self.expect_gone(machine);
+            }
             Said::Paused => self.tell_of(machine, "machine_paused", "is out of its guest"),
             Said::Resumed => self.tell_of(machine, "machine_resumed", "is in its guest again"),
             Said::Alive => self.tell_of(machine, "machine_responsive", "answers again"),

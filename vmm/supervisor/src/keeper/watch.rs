@@ -77,21 +77,27 @@ impl Keeper {
         }
     }
 
-    /// Machines that have not announced their threads, or closed their link and live on.
+    /// Machines that have not done in time what they had to.
     fn kill_overdue(&mut self, now: Instant) {
-        let overdue: Vec<(MachineId, bool)> = self
+        let overdue: Vec<(MachineId, &'static str)> = self
             .machines
             .iter()
-            .filter(|(_, machine)| machine.state != State::Ended && now >= machine.born_by)
-            .filter(|(_, machine)| machine.state == State::Starting || machine.link_closed)
-            .map(|(id, machine)| (id, machine.link_closed))
+            .filter(|(_, machine)| machine.state != State::Ended)
+            .filter_map(|(id, machine)| {
+                machine
+                    .due
+                    .filter(|(by, _)| now >= *by)
+                    .map(|(_, what)| (id, what))
+            })
             .collect();
-        for (machine, link_closed) in overdue {
-            let why = match link_closed {
-                true => "closed its link and lived on",
-                false => "did not announce its threads in time",
-            };
-            self.kill(machine, why.into());
+        for (id, what) in overdue {
+            // What it said of its end was no truth.
+            let said = self
+                .machines
+                .get_mut(id)
+                .and_then(|machine| machine.verdict.take());
+            let said = said.map(|said| format!("{said}: ")).unwrap_or_default();
+            self.kill(id, format!("{said}{what}"));
         }
     }
 
