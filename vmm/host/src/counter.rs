@@ -187,6 +187,12 @@ impl Counter {
         self.advance(written.usage.0, written)
     }
 
+    /// What schedstat last said, without a new look: the thread's part in the process clock of that moment, be
+    /// it less than what has been given out.
+    pub fn written(&self) -> Nanoseconds {
+        Nanoseconds(self.written_ns)
+    }
+
     /// The last reading given out, without a new one.
     pub fn last(&self) -> CounterReading {
         self.last

@@ -1,8 +1,8 @@
 //! Where a machine waits for its supervisor.
 //!
-//! The supervisor binds the listener in a directory of mode 0700 and hands it to the machine process;
-//! the machine takes one peer, checks by SO_PEERCRED who it is, and listens on: a restarted
-//! supervisor finds it there.
+//! The supervisor makes the listener and hands it to the machine process; the machine takes one peer and
+//! checks by SO_PEERCRED who it is. A listener bound to a path can be found by a restarted supervisor;
+//! one without a path is for machines that end with theirs.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};

@@ -47,7 +47,7 @@ pub struct Task {
     pub usage_ns: u64,
     /// Cycles since its start.
     pub cycles: u64,
-    /// Where `cycles` come from: `pmu` or `tsc`.
+    /// Where `cycles` come from: `tsc`, CPU time at the rate of the time-stamp counter (0 where that has none).
     pub cycles_source: String,
     /// `exact`, or `sampled` where no counter could be opened.
     pub accuracy: String,

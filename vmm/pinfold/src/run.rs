@@ -42,6 +42,7 @@ pub enum Message {
 /// # Errors
 /// A refusal of the spec, or a failure of the host.
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let spent_before = host::own_cpu_time();
     // A spec is refused for its own faults first, also where there is no KVM to run it.
     let nursery = hv::Hypervisor::open().map(|kvm| Nursery::open(args, kvm));
     let resources = host::topology::resources()?;
@@ -57,6 +58,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         framework,
         history,
         onlooker: Some(onlooker(inbox.clone())),
+        spent_before,
         withhold_go: args.withhold_go.unwrap_or_default(),
     })?;
     for launch in launches {

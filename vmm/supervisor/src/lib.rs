@@ -51,6 +51,8 @@ pub struct Config {
     pub history: Vec<container_core::Event>,
     /// Where to tell what happens, or None.
     pub onlooker: Option<Onlooker>,
+    /// CPU time that this process had used before it became a supervisor: an exec keeps the clock running.
+    pub spent_before: container_core::Nanoseconds,
     /// Hold every machine's `Go` back this long after its threads have been placed.
     pub withhold_go: std::time::Duration,
 }
@@ -70,7 +72,7 @@ impl Supervisor {
         let (keeper, keeper_mailbox) = mailbox(KEEPER_MAILBOX);
         let (wire, wire_mailbox) = mailbox_with_doorbell(WIRE_MAILBOX)?;
         let (runner, runner_mailbox) = mailbox(RUNNER_MAILBOX);
-        let wire_actor = wire::Wire::new(wire_mailbox, keeper.clone(), config.onlooker.clone())?;
+        let wire_actor = wire::Wire::new(wire_mailbox, keeper.clone(), config.onlooker.clone());
         let runner_actor = runner::Runner::new(runner_mailbox, keeper.clone());
         let keeper_actor = keeper::Keeper::new(keeper_mailbox, wire, runner, config);
         let threads = vec![

@@ -134,49 +134,46 @@ impl Keeper {
 
     /// Close the bills of threads that are gone, by their counters' last word, but never past what the
     /// kernel's clock of the process leaves them beside the other threads: a counter that ran on while
-    /// its thread had been switched out, or its CPU stolen, is put right by it.
+    /// its thread had been switched out, or its CPU stolen, is put right by it, and what such a counter had
+    /// billed already is taken back.
     fn close_bills(&mut self, id: MachineId, gone: &[TaskId]) {
         let Some(machine) = self.machines.get(id) else {
             return;
         };
-        let Ok(clock) = machine.process.cpu_time() else {
-            return;
-        };
+        // Without the clock the counters' word stands.
+        let clock = machine.process.cpu_time().unwrap_or(Nanoseconds(u64::MAX));
         let tasks = self.tasks.of_machine(id);
         // After the clock, so that what the others use meanwhile is not given to the gone.
         let parts: Vec<Settlement> = tasks
             .iter()
-            .map(|task| {
-                if gone.contains(task) {
-                    self.last_reading(*task)
-                } else {
-                    self.reading_now(*task)
-                }
+            .map(|task| match gone.contains(task) {
+                true => self.last_reading(*task),
+                false => self.part_in_clock(*task),
             })
             .collect();
         let settled = host::settle(clock, &parts);
-        for (task, usage) in tasks.iter().zip(settled.usages) {
-            if gone.contains(task) {
-                self.charge_up_to(*task, usage);
+        let mut closed = Vec::new();
+        for (&task, &usage) in tasks.iter().zip(&settled.usages) {
+            if gone.contains(&task) {
+                self.charge_up_to(task, usage);
+                closed.push(task);
             }
         }
+        self.take_back(&closed, settled.overbilled);
     }
 
-    /// What a thread beside the gone ones has used: not to be settled now.
-    fn reading_now(&mut self, task: TaskId) -> Settlement {
-        let sampled = self
-            .tasks
-            .sample(task)
-            .map_or(Nanoseconds(0), |reading| reading.usage);
+    /// What a thread beside the gone ones has in the process clock: not to be settled now.
+    fn part_in_clock(&mut self, task: TaskId) -> Settlement {
         let ended = self.tasks.get(task).is_some_and(|task| task.ended);
-        let billed = if ended {
-            self.billed(task)
+        let written = if ended {
+            None
         } else {
-            sampled.max(self.billed(task))
+            self.tasks.written(task)
         };
+        let part = written.unwrap_or_else(|| self.billed(task));
         Settlement {
-            billed,
-            estimate: billed,
+            billed: part,
+            estimate: part,
         }
     }
 
@@ -261,8 +258,8 @@ impl Keeper {
     }
 
     /// Under a hypervisor that steals CPU time an exact reading may have billed a running thread a little more
-    /// than the kernel's clock shows in the end. The excess is credited, the largest bills first. Returns
-    /// what could not be.
+    /// than the kernel's clock shows in the end. The excess is credited to these tasks, the largest bills
+    /// first. Returns what could not be.
     fn take_back(&mut self, tasks: &[TaskId], over: Nanoseconds) -> Nanoseconds {
         let khz = self.tasks.tsc_khz();
         let mut left = over;

@@ -20,8 +20,10 @@ mod watch;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use actor::{Address, Mailbox, Reply};
-use container_core::{Command, Credentials, Event, Framework, MachineName, Plan, TaskId};
+use actor::{Address, Mailbox, Reply, TrySendError};
+use container_core::{
+    Command, Credentials, Event, Framework, MachineName, Nanoseconds, Plan, TaskId,
+};
 use link::ToMachine;
 use management::Drift;
 
@@ -67,6 +69,8 @@ pub struct Keeper {
     runner: Address<Job>,
     onlooker: Option<Onlooker>,
     withhold_go: Duration,
+    /// CPU time of this process that was not the supervisor's.
+    spent_before: Nanoseconds,
     framework: Framework,
     machines: Machines,
     tasks: Tasks,
@@ -95,6 +99,7 @@ impl Keeper {
             runner,
             onlooker: config.onlooker,
             withhold_go: config.withhold_go,
+            spent_before: config.spent_before,
             framework: config.framework,
             machines: Machines::default(),
             tasks: Tasks::default(),
@@ -129,8 +134,24 @@ impl Keeper {
             self.on_time();
         }
         self.bury_all();
-        let _ = self.wire.try_send(wire::Request::End);
-        let _ = self.runner.try_send(Job::End);
+        self.end_others();
+    }
+
+    /// End the wire and the runner. Either may be waiting for room in our mailbox, and is given it.
+    fn end_others(&mut self) {
+        let (mut wire, mut runner) = (Some(wire::Request::End), Some(Job::End));
+        while wire.is_some() || runner.is_some() {
+            wire = wire
+                .take()
+                .and_then(|end| unposted(self.wire.try_send(end)));
+            runner = runner
+                .take()
+                .and_then(|end| unposted(self.runner.try_send(end)));
+            while let Ok(Some(_)) = self.mailbox.try_recv() {}
+            if wire.is_some() || runner.is_some() {
+                std::thread::sleep(death::ENDING_POLL);
+            }
+        }
     }
 
     /// While a flight is under way: answer reads, put changes aside.
@@ -403,6 +424,14 @@ impl Keeper {
         {
             self.kill(machine, "its messages could not be posted".into());
         }
+    }
+}
+
+/// The message that found its mailbox full; one whose actor has ended is done with.
+fn unposted<M>(outcome: Result<(), TrySendError<M>>) -> Option<M> {
+    match outcome {
+        Err(TrySendError::Full(message)) => Some(message),
+        Ok(()) | Err(TrySendError::Closed(_)) => None,
     }
 }
 

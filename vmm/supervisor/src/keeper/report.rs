@@ -106,7 +106,7 @@ impl Keeper {
             tasks_ns: sums.tasks.usage.0 + sums.retired.usage.0,
             witness_ns: witness,
             residual_ns: residual,
-            supervisor_ns: host::own_cpu_time().0,
+            supervisor_ns: host::own_cpu_time().0.saturating_sub(self.spent_before.0),
         }
     }
 }

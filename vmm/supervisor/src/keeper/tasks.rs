@@ -142,6 +142,12 @@ impl Tasks {
         self.read(id, Counter::sample)
     }
 
+    /// The thread's part in its process's clock now, as the kernel has written it down.
+    pub fn written(&mut self, id: TaskId) -> Option<Nanoseconds> {
+        self.sample(id)?;
+        self.by_id.get(&id).map(|task| task.counter.written())
+    }
+
     /// An exact reading. Of a task that was moved to other CPUs a moment ago it is the one of that moment, and
     /// free; else it interrupts the CPU that runs the thread.
     pub fn exact(&mut self, id: TaskId) -> Option<Reading> {

@@ -12,7 +12,6 @@ mod line;
 mod protocol;
 
 use std::collections::HashMap;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -100,15 +99,12 @@ impl Source {
 
 impl Wire {
     /// A wire that passes what it hears to the keeper, and consoles to the onlooker.
-    ///
-    /// # Errors
-    /// None today; the signature leaves room for descriptors it may need.
     pub fn new(
         mailbox: Mailbox<Request>,
         keeper: Address<keeper::Request>,
         onlooker: Option<Onlooker>,
-    ) -> io::Result<Self> {
-        Ok(Wire {
+    ) -> Self {
+        Wire {
             mailbox,
             keeper,
             onlooker,
@@ -116,7 +112,7 @@ impl Wire {
             next_ping: Instant::now() + PING_INTERVAL,
             pings: 0,
             ended: false,
-        })
+        }
     }
 
     /// Serve until told to end.
