@@ -14,7 +14,7 @@ use std::io::{self, BufRead};
 
 use actor::Address;
 use container_core::{Command, Credentials, GroupPath};
-use supervisor::keeper::Request;
+use supervisor::keeper::{Order, Request};
 
 use super::Message;
 
@@ -74,8 +74,10 @@ fn answer(keeper: &Address<Request>, line: &str) -> Result<String, String> {
             let text = read.map_err(gone)?.map_err(|refusal| refusal.to_string())?;
             return Ok(format!("ok {line}: {}", text.trim_end().replace('\n', " ")));
         }
-        ["vm", "stop", name] => return stop(keeper, line, name, false),
-        ["vm", "stop", "--force", name] => return stop(keeper, line, name, true),
+        ["vm", "stop", name] => return order(keeper, line, name, Order::Stop),
+        ["vm", "stop", "--force", name] => return order(keeper, line, name, Order::Kill),
+        ["vm", "pause", name] => return order(keeper, line, name, Order::Pause),
+        ["vm", "resume", name] => return order(keeper, line, name, Order::Resume),
         _ => {}
     }
     let commands = line
@@ -97,19 +99,22 @@ fn answer(keeper: &Address<Request>, line: &str) -> Result<String, String> {
     ))
 }
 
-fn stop(keeper: &Address<Request>, line: &str, name: &str, force: bool) -> Result<String, String> {
+fn order(
+    keeper: &Address<Request>,
+    line: &str,
+    name: &str,
+    order: Order,
+) -> Result<String, String> {
     let machine = name
         .parse()
         .map_err(|refusal: container_core::Refusal| refusal.to_string())?;
-    match keeper.call(|reply| Request::Stop {
+    let given = keeper.call(|reply| Request::Order {
         machine,
-        force,
+        order,
         reply,
-    }) {
-        Ok(true) => Ok(format!("ok {line}")),
-        Ok(false) => Err(format!("no machine {name} runs")),
-        Err(closed) => Err(closed.to_string()),
-    }
+    });
+    given.map_err(|closed| closed.to_string())??;
+    Ok(format!("ok {line}"))
 }
 
 fn command(keeper: &Address<Request>, text: &str) -> Result<Command, String> {
@@ -140,7 +145,10 @@ fn command(keeper: &Address<Request>, text: &str) -> Result<Command, String> {
             file: file.to_owned(),
             value: value.join(" "),
         }),
-        _ => Err("expected group mkdir|rmdir|attach|clone|set|get, vm stop, or report".into()),
+        _ => Err(
+            "expected group mkdir|rmdir|attach|clone|set|get, vm stop|pause|resume, or report"
+                .into(),
+        ),
     }
 }
 

@@ -35,6 +35,7 @@ impl Keeper {
             process: launch.process,
             directory: None,
             state: State::Starting,
+            paused: false,
             tasks: BTreeMap::new(),
             due: Some((
                 Instant::now() + BIRTH_LIMIT,

@@ -31,17 +31,6 @@ pub enum State {
     Ended,
 }
 
-impl State {
-    /// The word for it on every surface.
-    pub fn word(self) -> &'static str {
-        match self {
-            State::Starting | State::Placing => "starting",
-            State::Running => "running",
-            State::Ended => "ended",
-        }
-    }
-}
-
 /// One machine.
 pub struct Machine {
     /// Its name.
@@ -56,6 +45,8 @@ pub struct Machine {
     pub directory: Option<TaskDirectory>,
     /// Where it is in its life.
     pub state: State,
+    /// All its vCPUs are out of the guest by order.
+    pub paused: bool,
     /// Its tasks by kind, from its birth on.
     pub tasks: BTreeMap<TaskKind, TaskId>,
     /// What it has to have done by then, or it is killed: announced its threads, and later, once it has said
@@ -69,6 +60,18 @@ pub struct Machine {
     pub times: Times,
     /// The bill's outside witness, at its end.
     pub settlement: Option<Settled>,
+}
+
+impl Machine {
+    /// The word for where it is in its life, on every surface.
+    pub fn state_word(&self) -> &'static str {
+        match self.state {
+            State::Starting | State::Placing => "starting",
+            State::Running if self.paused => "paused",
+            State::Running => "running",
+            State::Ended => "ended",
+        }
+    }
 }
 
 /// CLOCK_MONOTONIC, in nanoseconds.

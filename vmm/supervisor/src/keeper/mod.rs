@@ -28,7 +28,7 @@ use link::ToMachine;
 use management::Drift;
 
 pub use machines::MachineId;
-pub use request::{ChangeError, Done, News, Request};
+pub use request::{ChangeError, Done, News, Order, Request};
 
 use crate::runner::Job;
 use crate::wire::{self, Said};
@@ -194,11 +194,11 @@ impl Keeper {
                 self.sample_all();
                 reply.send(self.report());
             }
-            Request::Stop {
+            Request::Order {
                 machine,
-                force,
+                order,
                 reply,
-            } => reply.send(self.on_stop(&machine, force)),
+            } => reply.send(self.on_order(&machine, order)),
             Request::News(news) => self.on_news(news),
             Request::End => self.ended = true,
         }
@@ -248,22 +248,33 @@ impl Keeper {
                 self.condemn(machine, death::sentence(&cause));
                 self.expect_gone(machine);
             }
-            Said::Paused => self.tell_of(machine, "machine_paused", "is out of its guest"),
-            Said::Resumed => self.tell_of(machine, "machine_resumed", "is in its guest again"),
+            Said::Paused => self.on_paused(machine, true),
+            Said::Resumed => self.on_paused(machine, false),
             Said::Alive => self.tell_of(machine, "machine_responsive", "answers again"),
         }
     }
 
-    fn on_stop(&mut self, name: &MachineName, force: bool) -> bool {
+    fn on_order(&mut self, name: &MachineName, order: Order) -> Result<(), String> {
         let Some(id) = self.machines.living_by_name(name) else {
-            return false;
+            return Err(format!("no machine {name} runs"));
         };
-        if force {
-            self.kill(id, "killed on request".into());
-        } else {
-            self.say(id, ToMachine::Stop);
+        match order {
+            Order::Stop => self.say(id, ToMachine::Stop),
+            Order::Kill => self.kill(id, "killed on request".into()),
+            Order::Pause => self.say(id, ToMachine::Pause),
+            Order::Resume => self.say(id, ToMachine::Resume),
         }
-        true
+        Ok(())
+    }
+
+    fn on_paused(&mut self, id: MachineId, paused: bool) {
+        if let Some(machine) = self.machines.get_mut(id) {
+            machine.paused = paused;
+        }
+        match paused {
+            true => self.tell_of(id, "machine_paused", "is out of its guest"),
+            false => self.tell_of(id, "machine_resumed", "is in its guest again"),
+        }
     }
 
     fn find(&self, name: &str) -> Option<TaskId> {

@@ -37,19 +37,32 @@ pub enum Request {
     },
     /// The whole state, counters sampled now.
     Report(Reply<Report>),
-    /// End a machine's guest in good order, or kill the machine.
-    Stop {
+    /// Give a machine an order. It is posted: that it has been followed is told by an event.
+    Order {
         /// Which.
         machine: MachineName,
-        /// Kill, without asking it.
-        force: bool,
-        /// False where no such machine lives.
-        reply: Reply<bool>,
+        /// What it is to do.
+        order: Order,
+        /// A sentence where it cannot be given.
+        reply: Reply<Result<(), String>>,
     },
     /// From the wire and the runner.
     News(News),
     /// Kill what lives and end.
     End,
+}
+
+/// What a machine can be ordered to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// End its guest in good order.
+    Stop,
+    /// Die, unasked.
+    Kill,
+    /// Leave the guest and stay out.
+    Pause,
+    /// Enter it again.
+    Resume,
 }
 
 /// What the other actors have to tell.
