@@ -5,6 +5,7 @@
 //! [`Spec::check`] then asks the framework itself whether all of it would be granted. Nothing here
 //! starts a machine or touches the host beyond reading the file.
 
+mod channel;
 mod check;
 mod file;
 mod machine;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use container_core::{Command, GroupPath, HostResources, MachineName, TaskKind};
 
+pub use channel::AgentSpec;
 pub use source::SpecError;
 
 /// A spec file, understood.
@@ -49,6 +51,8 @@ pub struct MachineSpec {
     pub line: usize,
     /// What its process is to build.
     pub config: link::MachineConfig,
+    /// What its guest's agent may do; None where it has none.
+    pub agent: Option<AgentSpec>,
     /// For each kind of task but KVM's helpers, its group in each hierarchy.
     places: Vec<(TaskKind, Vec<Place>)>,
 }
