@@ -56,6 +56,7 @@ pub(super) fn machine(
         guest: Guest::Tiny {
             script: script(source, &name, lines, count)?,
         },
+        vsock: None,
     };
     let places = places(source, tree, &name, line, count, vm)?;
     Ok(MachineSpec {
