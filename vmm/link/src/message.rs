@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The version of this protocol; a peer of another one is refused at the first message.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// A machine has at most this many vCPUs.
 pub const MAX_VCPUS: u16 = 64;
@@ -66,6 +66,12 @@ pub enum ToSupervisor {
     Resumed,
     /// Answer to a ping.
     Pong(u64),
+    /// The guest has connected to the agent port. With this message alone travels a descriptor: the
+    /// supervisor's end of the stream, see [`AgentStream`](crate::AgentStream).
+    Agent {
+        /// The guest's port, below 1024.
+        source_port: u32,
+    },
 }
 
 /// What to build.
@@ -79,6 +85,20 @@ pub struct MachineConfig {
     pub vcpus: u16,
     /// What to boot.
     pub guest: Guest,
+    /// Its virtio-vsock device, if it has one.
+    pub vsock: Option<VsockConfig>,
+}
+
+/// A virtio-vsock device, and who is at the host's end of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VsockConfig {
+    /// The guest's address, from 3 up; 2^32 - 1 means any and is nobody's.
+    pub cid: u32,
+    /// The unix socket of the hybrid convention: a host's client connects to it and says `CONNECT PORT`;
+    /// a guest's connection to a port goes to this path with `_PORT` after it. None: neither.
+    pub path: Option<String>,
+    /// Port 1024 leads to the supervisor.
+    pub agent: bool,
 }
 
 /// What to boot.

@@ -1,14 +1,14 @@
 //! One end of a link.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recv, recvmsg,
-    send,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recv, recvmsg, sendmsg,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -60,30 +60,36 @@ impl<S: Serialize, R: DeserializeOwned> Link<S, R> {
     /// # Errors
     /// [`LinkError::Full`] on a non-blocking socket whose peer does not read; the message is not sent.
     pub fn send(&self, message: &S) -> Result<(), LinkError> {
-        let frame = postcard::to_stdvec(message)
-            .map_err(|error| LinkError::Protocol(format!("unencodable: {error}")))?;
-        if frame.len() > MAX_FRAME {
-            return Err(LinkError::TooLong(frame.len()));
-        }
-        loop {
-            match send(&self.socket, &frame, SendFlags::NOSIGNAL) {
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Err(LinkError::Full),
-                Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => {
-                    return Err(LinkError::Closed);
-                }
-                Err(errno) => return Err(LinkError::Io(errno.into())),
-            }
-        }
+        self.transmit(message, &[])
+    }
+
+    /// Send one message, and a copy of `descriptor` with it.
+    ///
+    /// # Errors
+    /// As [`Link::send`]; neither is sent.
+    pub fn send_with(&self, message: &S, descriptor: BorrowedFd<'_>) -> Result<(), LinkError> {
+        self.transmit(message, &[descriptor])
     }
 
     /// Receive one message; None on a non-blocking socket that has none now.
     ///
     /// # Errors
     /// [`LinkError::Closed`] at the peer's end of file, [`LinkError::Protocol`] for a packet that is no
-    /// message.
+    /// message or carries a descriptor.
     pub fn recv(&self) -> Result<Option<R>, LinkError> {
+        match self.recv_with_descriptor()? {
+            Some((_, Some(_))) => Err(LinkError::Protocol("an uninvited descriptor".into())),
+            received => Ok(received.map(|(message, _)| message)),
+        }
+    }
+
+    /// Receive one message with the descriptor that came along, if one did. Nothing is known of it but
+    /// that it is CLOEXEC; which messages may have one is the caller's to check.
+    ///
+    /// # Errors
+    /// As [`Link::recv`], and [`LinkError::Protocol`] for more descriptors than one, or one that this
+    /// process has no room for.
+    pub fn recv_with_descriptor(&self) -> Result<Option<(R, Option<OwnedFd>)>, LinkError> {
         // Room for the packet that waits and no more: most are a few bytes, and pages of a large buffer
         // cost more than asking.
         let Some(waits) = self.length_of_next()? else {
@@ -107,27 +113,59 @@ impl<S: Serialize, R: DeserializeOwned> Link<S, R> {
                 Err(errno) => return Err(LinkError::Io(errno.into())),
             }
         };
-        // Descriptors that came along are owned by the drained messages and closed with them.
-        let fds: usize = ancillary
+        // Owned from here on: whatever is wrong with the packet, they are closed.
+        let mut descriptors: Vec<OwnedFd> = ancillary
             .drain()
-            .map(|message| match message {
-                RecvAncillaryMessage::ScmRights(fds) => fds.count(),
-                _ => 0,
+            .filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+                _ => None,
             })
-            .sum();
+            .flatten()
+            .collect();
         if received
             .flags
             .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
         {
             return Err(LinkError::Protocol("a packet did not fit".into()));
         }
-        if fds > 0 {
-            return Err(LinkError::Protocol(format!("{fds} uninvited descriptors")));
+        let descriptor = descriptors.pop();
+        if !descriptors.is_empty() {
+            let count = descriptors.len() + 1;
+            return Err(LinkError::Protocol(format!(
+                "{count} descriptors with a message"
+            )));
         }
         if received.bytes == 0 {
             return Err(LinkError::Closed);
         }
-        decode(&frame[..received.bytes]).map(Some)
+        let message = decode(&frame[..received.bytes])?;
+        Ok(Some((message, descriptor)))
+    }
+
+    fn transmit(&self, message: &S, descriptors: &[BorrowedFd<'_>]) -> Result<(), LinkError> {
+        let frame = postcard::to_stdvec(message)
+            .map_err(|error| LinkError::Protocol(format!("unencodable: {error}")))?;
+        if frame.len() > MAX_FRAME {
+            return Err(LinkError::TooLong(frame.len()));
+        }
+        let parts = [IoSlice::new(&frame)];
+        loop {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            if !descriptors.is_empty() {
+                // The space is made for the one there can be.
+                ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+            }
+            match sendmsg(&self.socket, &parts, &mut ancillary, SendFlags::NOSIGNAL) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Err(LinkError::Full),
+                Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => {
+                    return Err(LinkError::Closed);
+                }
+                Err(errno) => return Err(LinkError::Io(errno.into())),
+            }
+        }
     }
 }
 
@@ -177,6 +215,7 @@ mod tests {
     use super::*;
     use crate::{ToMachine, ToSupervisor};
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    use std::os::unix::net::UnixStream;
 
     fn pair() -> (Link<ToMachine, ToSupervisor>, OwnedFd) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -227,16 +266,82 @@ mod tests {
         ));
     }
 
+    /// Send a message with so many copies of a descriptor.
+    fn send_raw(peer: &OwnedFd, message: &ToSupervisor, count: usize) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2 * MAX_FDS))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let fds = vec![peer.as_fd(); count];
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&fds)));
+        let frame = postcard::to_stdvec(message).unwrap();
+        let parts = [IoSlice::new(&frame)];
+        sendmsg(peer, &parts, &mut ancillary, SendFlags::empty()).unwrap();
+    }
+
+    /// Whatever `link` still holds of a descriptor, the other end of `probe` is closed.
+    fn assert_closed(probe: &OwnedFd) {
+        let mut byte = [0; 1];
+        assert_eq!(rustix::io::read(probe, &mut byte), Ok(0));
+    }
+
     #[test]
     fn an_uninvited_descriptor_ends_the_link() {
         let (link, peer) = pair();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = rustix::net::SendAncillaryBuffer::new(&mut space);
-        let fds = [peer.as_fd()];
-        assert!(ancillary.push(rustix::net::SendAncillaryMessage::ScmRights(&fds)));
-        let frame = postcard::to_stdvec(&ToSupervisor::Pong(1)).unwrap();
-        let parts = [io::IoSlice::new(&frame)];
-        rustix::net::sendmsg(&peer, &parts, &mut ancillary, SendFlags::empty()).unwrap();
+        send_raw(&peer, &ToSupervisor::Pong(1), 1);
         assert!(matches!(link.recv(), Err(LinkError::Protocol(_))));
+    }
+
+    #[test]
+    fn an_invited_descriptor_arrives_closed_on_exec() {
+        let (link, peer) = pair();
+        let peer = Link::<ToSupervisor, ToMachine>::new(peer);
+        let (theirs, ours) = UnixStream::pair().unwrap();
+        let agent = ToSupervisor::Agent { source_port: 7 };
+        peer.send_with(&agent, theirs.as_fd()).unwrap();
+        peer.send(&ToSupervisor::Pong(1)).unwrap();
+        drop(theirs);
+        let (message, descriptor) = link.recv_with_descriptor().unwrap().unwrap();
+        assert_eq!(message, agent);
+        let descriptor = descriptor.unwrap();
+        let flags = rustix::io::fcntl_getfd(&descriptor).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        rustix::io::write(&descriptor, b"x").unwrap();
+        assert_eq!(rustix::io::read(&ours, &mut [0; 8][..]), Ok(1));
+        let (message, descriptor) = link.recv_with_descriptor().unwrap().unwrap();
+        assert_eq!(message, ToSupervisor::Pong(1));
+        assert!(descriptor.is_none());
+    }
+
+    #[test]
+    fn more_descriptors_than_one_end_the_link_and_none_stays_open() {
+        for count in [2, MAX_FDS, MAX_FDS + 1] {
+            let (link, peer) = pair();
+            send_raw(&peer, &ToSupervisor::Pong(1), count);
+            assert!(
+                matches!(link.recv_with_descriptor(), Err(LinkError::Protocol(_))),
+                "{count}"
+            );
+            // Each of them was a copy of the peer's end: the last one is ours to close.
+            drop(peer);
+            assert_closed(&link.socket);
+        }
+    }
+
+    #[test]
+    fn a_descriptor_with_garbage_is_closed() {
+        let (link, peer) = pair();
+        let message = ToSupervisor::Failed { why: "x".repeat(9) };
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let fds = [peer.as_fd()];
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&fds)));
+        let frame = postcard::to_stdvec(&message).unwrap();
+        let parts = [IoSlice::new(&frame[..5])];
+        sendmsg(&peer, &parts, &mut ancillary, SendFlags::empty()).unwrap();
+        assert!(matches!(
+            link.recv_with_descriptor(),
+            Err(LinkError::Protocol(_))
+        ));
+        drop(peer);
+        assert_closed(&link.socket);
     }
 }

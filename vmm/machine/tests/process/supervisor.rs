@@ -57,6 +57,7 @@ pub fn order(vcpus: u16, script: Vec<u8>) -> ToMachine {
             memory_bytes: 16 << 20,
             vcpus,
             guest: Guest::Tiny { script },
+            vsock: None,
         },
     }
 }

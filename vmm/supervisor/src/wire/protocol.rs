@@ -118,6 +118,8 @@ impl Protocol {
                 self.wants_resumed -= 1;
                 Ok(Said::Resumed)
             }
+            // No machine is asked for an agent's port yet.
+            ToSupervisor::Agent { .. } => Err("an agent that nobody asked for".into()),
             unasked => Err(format!("unexpected {}", cut(&format!("{unasked:?}")))),
         }
     }
