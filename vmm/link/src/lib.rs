@@ -14,7 +14,7 @@ mod listener;
 mod message;
 mod socket;
 
-pub use agent::AgentStream;
+pub use agent::{AgentOffer, AgentStream};
 pub use listener::{Listener, connect};
 pub use message::{
     Guest, HaltCause, MAX_VCPUS, MachineConfig, Thread, ThreadKind, ToMachine, ToSupervisor,

@@ -66,8 +66,8 @@ pub enum ToSupervisor {
     Resumed,
     /// Answer to a ping.
     Pong(u64),
-    /// The guest has connected to the agent port. With this message alone travels a descriptor: the
-    /// supervisor's end of the stream, see [`AgentStream`](crate::AgentStream).
+    /// The guest has connected to the agent port. With this message alone travels a descriptor, which
+    /// [`AgentStream`](crate::AgentStream) takes or the supervisor drops.
     Agent {
         /// The guest's port, below 1024.
         source_port: u32,
