@@ -366,66 +366,6 @@ impl Keeper {
         }
     }
 
-    /// Number what a commit made happen, and set off what follows from it.
-    fn record(&mut self, events: Vec<Event>) {
-        for event in events {
-            if let Event::TaskExited { task, .. } = &event
-                && let Some(task) = self.tasks.get_mut(*task)
-            {
-                task.ended = true;
-            }
-            self.append_event(report::event(&event));
-            if let Event::Released {
-                group,
-                agent: Some(program),
-            } = event
-            {
-                let job = Job::ReleaseAgent {
-                    program,
-                    group: group.clone(),
-                };
-                if self.runner.try_send(job).is_ok() {
-                    self.agents += 1;
-                } else {
-                    let text = format!("release agent for {group}: not run, too many wait");
-                    self.append("release_agent_ended", text, |_| {});
-                }
-            }
-        }
-    }
-
-    fn append(&mut self, kind: &str, text: String, about: impl FnOnce(&mut management::Event)) {
-        let mut event = management::Event {
-            kind: kind.into(),
-            text,
-            ..Default::default()
-        };
-        about(&mut event);
-        self.append_event(event);
-    }
-
-    fn append_event(&mut self, mut event: management::Event) {
-        event.monotonic_ns = host::monotonic_ns();
-        let event = self.log.append(event);
-        if let Some(onlooker) = &self.onlooker {
-            onlooker(Notice::Event(Box::new(event.clone())));
-        }
-    }
-
-    /// An event about a machine: `NAME TEXT`.
-    fn tell_of(&mut self, machine: MachineId, kind: &str, text: &str) {
-        let Some(name) = self
-            .machines
-            .get(machine)
-            .map(|machine| machine.name.to_string())
-        else {
-            return;
-        };
-        self.append(kind, format!("{name} {text}"), |event| {
-            event.machine = Some(name)
-        });
-    }
-
     /// Post a message to a machine; one whose post is full is killed.
     fn say(&mut self, machine: MachineId, message: ToMachine) {
         if self
@@ -446,8 +386,3 @@ fn unposted<M>(outcome: Result<(), TrySendError<M>>) -> Option<M> {
     }
 }
 
-/// A number that no other life of a supervisor on this host has: the milliseconds of the wall clock.
-fn epoch() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
-}
