@@ -19,7 +19,6 @@ mod rate;
 mod session;
 mod subscription;
 mod translate;
-pub mod view;
 
 use agent_protocol::Answer;
 use container_core::{HierarchyName, Refusal};
@@ -28,7 +27,7 @@ pub use ask::{AskError, NotNow};
 pub use session::Session;
 
 use crate::EventId;
-use view::{ViewCommand, ViewEvent, ViewGroup, ViewPath, ViewRoot};
+use container_core::{ViewCommand, ViewEvent, ViewGroup, ViewPath, ViewRoot};
 
 /// Names a request to the keeper; a session uses none twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -27,9 +27,9 @@ use super::ask::{AskError, Asks, NotNow};
 use super::outbox::Outbox;
 use super::rate::Bucket;
 use super::subscription::{Place, Subscription};
-use super::view::ViewEvent;
 use super::{Act, Backlog, Outcome, Reply, Request, Token, translate};
 use crate::wire::cut;
+use container_core::ViewEvent;
 
 /// An agent introduces itself within this time, or the slot of its session is given up.
 const HELLO_LIMIT: Duration = Duration::from_secs(5);

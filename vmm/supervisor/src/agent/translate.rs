@@ -6,10 +6,10 @@
 use agent_protocol::{self as wire, Call, Change, FrameError, ToAgent};
 use container_core::{Errno, Refusal};
 
-use super::view::{ViewAccess, ViewCommand, ViewEvent, ViewGroup, ViewPath, ViewRoot};
 use super::{Reply, Request};
 use crate::EventId;
 use crate::wire::cut;
+use container_core::{ViewAccess, ViewCommand, ViewEvent, ViewGroup, ViewPath, ViewRoot};
 
 /// What a call asks the keeper for; None for one that needs no keeper.
 ///
