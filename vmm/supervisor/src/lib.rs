@@ -12,6 +12,7 @@
 //! machines. [`runner`] is the one thread that may block: release agents, and opening counters.
 //! Nothing a machine process says is believed before it is checked against the kernel.
 
+pub mod agent;
 mod event_log;
 pub mod keeper;
 mod launch;

@@ -24,6 +24,7 @@ use crate::keeper::{self, MachineId, News};
 use crate::{Notice, Onlooker};
 use line::{Heard, Line};
 pub use protocol::Said;
+pub(crate) use protocol::cut;
 
 /// How often each machine is asked whether it is there.
 const PING_INTERVAL: Duration = Duration::from_secs(1);

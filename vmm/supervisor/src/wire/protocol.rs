@@ -152,7 +152,7 @@ fn bounded(cause: HaltCause) -> HaltCause {
 }
 
 /// At most [`MAX_SENTENCE`] characters, none of which can steer a terminal.
-fn cut(sentence: &str) -> String {
+pub(crate) fn cut(sentence: &str) -> String {
     sentence
         .chars()
         .take(MAX_SENTENCE)
