@@ -282,7 +282,7 @@ fn parse_limit(file: &str, value: &str) -> Result<Option<u32>, Refusal> {
     }
     let range = || {
         let rule = format!("{file} takes max or 0 to {}, not {text}", i32::MAX);
-        Refusal::new(Errno::ERANGE, rule)
+        Refusal::plain(Errno::ERANGE, rule)
     };
     match text.strip_prefix('-') {
         Some(digits) => {

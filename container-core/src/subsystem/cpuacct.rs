@@ -134,7 +134,7 @@ impl Subsystem for Cpuacct {
                 "{file} takes only 0, which resets it, not {}",
                 value.trim_end()
             );
-            return Err(Refusal::new(Errno::EINVAL, rule));
+            return Err(Refusal::plain(Errno::EINVAL, rule));
         }
         for task in cx
             .core

@@ -276,11 +276,18 @@ impl Subsystem for Cpuset {
         ] {
             if is_empty {
                 let name = &cx.core.tasks.slots[task].name;
-                let rule = format!(
-                    "task {name} cannot enter {}, whose {file} is empty",
-                    group.path
-                );
-                return Err(Refusal::new(Errno::ENOSPC, rule));
+                let why = format!(", whose {file} is empty");
+                let (enter, group) = (" cannot enter ", &group.path);
+                return Err(Refusal::about(
+                    Errno::ENOSPC,
+                    [
+                        "task ".into(),
+                        name.into(),
+                        enter.into(),
+                        group.into(),
+                        why.into(),
+                    ],
+                ));
             }
         }
         self.has_seat_for(cx.core, task, to)?;
@@ -364,7 +371,7 @@ impl Subsystem for Cpuset {
             "cpuset.sched_load_balance" => match parse_u64(file, value)? {
                 0 => {
                     let rule = format!("{file} 0 would not be enforced: only 1 is accepted");
-                    Err(Refusal::new(Errno::EINVAL, rule))
+                    Err(Refusal::plain(Errno::EINVAL, rule))
                 }
                 _ => Ok(()),
             },

@@ -217,10 +217,10 @@ pub(crate) fn parse_u64(file: &str, value: &str) -> Result<u64, Refusal> {
     };
     if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
         let rule = format!("{file} takes a number, and {text:?} is none");
-        return Err(Refusal::new(Errno::EINVAL, rule));
+        return Err(Refusal::plain(Errno::EINVAL, rule));
     }
     u64::from_str_radix(digits, radix).map_err(|_| {
-        Refusal::new(
+        Refusal::plain(
             Errno::ERANGE,
             format!("{file} takes numbers up to {}, not {text}", u64::MAX),
         )

@@ -98,8 +98,8 @@ impl Cpuset {
         ] {
             if cleared && this.tasks > 0 {
                 let (tasks, path) = (this.tasks, &this.path);
-                let rule = format!("{file} cannot be empty while {tasks} tasks are in {path}");
-                return Err(Refusal::new(Errno::ENOSPC, rule));
+                let rule = format!("{file} cannot be empty while {tasks} tasks are in ");
+                return Err(Refusal::about(Errno::ENOSPC, [rule.into(), path.into()]));
             }
         }
         for sibling in core.groups[parent]
@@ -121,14 +121,14 @@ impl Cpuset {
     ) -> Result<(), Refusal> {
         let rule = if !child.cpus.is_subset_of(&trial.cpus) {
             let (cpus, held) = (list(trial.cpus), list(child.cpus));
-            format!("cpuset.cpus {cpus} does not hold the {held} of the child {path}")
+            format!("cpuset.cpus {cpus} does not hold the {held} of the child ")
         } else if !child.mems.is_subset_of(&trial.mems) {
             let (mems, held) = (list(trial.mems), list(child.mems));
-            format!("cpuset.mems {mems} does not hold the {held} of the child {path}")
+            format!("cpuset.mems {mems} does not hold the {held} of the child ")
         } else {
             return Ok(());
         };
-        Err(Refusal::new(Errno::EBUSY, rule))
+        Err(Refusal::about(Errno::EBUSY, [rule.into(), path.into()]))
     }
 
     fn holds_flags_of_child(
@@ -138,13 +138,14 @@ impl Cpuset {
         path: &GroupPath,
     ) -> Result<(), Refusal> {
         let rule = if child.cpu_exclusive && !trial.cpu_exclusive {
-            format!("cpuset.cpu_exclusive cannot be 0 while that of the child {path} is 1")
+            "cpuset.cpu_exclusive cannot be 0 while that of the child "
         } else if child.mem_exclusive && !trial.mem_exclusive {
-            format!("cpuset.mem_exclusive cannot be 0 while that of the child {path} is 1")
+            "cpuset.mem_exclusive cannot be 0 while that of the child "
         } else {
             return Ok(());
         };
-        Err(Refusal::new(Errno::EBUSY, rule))
+        let parts = [rule.into(), path.into(), " is 1".into()];
+        Err(Refusal::about(Errno::EBUSY, parts))
     }
 
     fn values_are_held_by_parent(
@@ -155,14 +156,14 @@ impl Cpuset {
     ) -> Result<(), Refusal> {
         let rule = if !trial.cpus.is_subset_of(&parent.cpus) {
             let (cpus, held) = (list(trial.cpus), list(parent.cpus));
-            format!("cpuset.cpus {cpus} is not a subset of the parent's {held} in {path}")
+            format!("cpuset.cpus {cpus} is not a subset of the parent's {held} in ")
         } else if !trial.mems.is_subset_of(&parent.mems) {
             let (mems, held) = (list(trial.mems), list(parent.mems));
-            format!("cpuset.mems {mems} is not a subset of the parent's {held} in {path}")
+            format!("cpuset.mems {mems} is not a subset of the parent's {held} in ")
         } else {
             return Ok(());
         };
-        Err(Refusal::new(Errno::EACCES, rule))
+        Err(Refusal::about(Errno::EACCES, [rule.into(), path.into()]))
     }
 
     fn flags_are_held_by_parent(
@@ -172,13 +173,14 @@ impl Cpuset {
         path: &GroupPath,
     ) -> Result<(), Refusal> {
         let rule = if trial.cpu_exclusive && !parent.cpu_exclusive {
-            format!("cpuset.cpu_exclusive cannot be 1 while that of the parent {path} is 0")
+            "cpuset.cpu_exclusive cannot be 1 while that of the parent "
         } else if trial.mem_exclusive && !parent.mem_exclusive {
-            format!("cpuset.mem_exclusive cannot be 1 while that of the parent {path} is 0")
+            "cpuset.mem_exclusive cannot be 1 while that of the parent "
         } else {
             return Ok(());
         };
-        Err(Refusal::new(Errno::EACCES, rule))
+        let parts = [rule.into(), path.into(), " is 0".into()];
+        Err(Refusal::about(Errno::EACCES, parts))
     }
 
     fn is_apart_from(
@@ -204,10 +206,11 @@ impl Cpuset {
         } else {
             return Ok(());
         };
-        let overlap = format!("{file} {ours} overlaps the {theirs} of the sibling {path}");
-        Err(Refusal::new(
+        let overlap = format!("{file} {ours} overlaps the {theirs} of the sibling ");
+        let why = ", and one of the two is exclusive";
+        Err(Refusal::about(
             Errno::EINVAL,
-            format!("{overlap}, and one of the two is exclusive"),
+            [overlap.into(), path.into(), why.into()],
         ))
     }
 }
