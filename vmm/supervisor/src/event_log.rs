@@ -179,7 +179,10 @@ mod tests {
     fn a_page_names_its_first_number_and_says_whether_others_follow() {
         let log = log(10);
         let page = log.since(EventId { epoch: 7, seq: 7 }, 2);
-        assert_eq!((page.first, page.events, page.more), (8, vec![&8, &9], true));
+        assert_eq!(
+            (page.first, page.events, page.more),
+            (8, vec![&8, &9], true)
+        );
         let page = log.since(EventId { epoch: 7, seq: 9 }, 2);
         assert_eq!((page.first, page.events, page.more), (10, vec![&10], false));
         let page = log.since(EventId { epoch: 7, seq: 10 }, 2);

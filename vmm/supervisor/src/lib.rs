@@ -20,10 +20,10 @@ mod notice;
 mod runner;
 mod wire;
 
-pub use event_log::{EventId, EventLog, Since};
+pub use event_log::{EventId, EventLog, Room, Since};
 pub use launch::{
-    Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError, Placement, Program,
-    Ready,
+    AgentAccess, Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError, Placement,
+    Program, Ready,
 };
 pub use notice::{Notice, Onlooker};
 

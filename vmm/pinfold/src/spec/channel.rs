@@ -18,15 +18,6 @@ const END_OF_CIDS: i64 = u32::MAX as i64;
 /// A socket's path is at most this long, in bytes (sockaddr_un), with the longest `_PORT` behind it.
 const MOST_PATH: usize = 107 - "_4294967295".len();
 
-/// What the agent of a machine may do.
-#[derive(Debug)]
-pub struct AgentSpec {
-    /// Look, or change as well.
-    pub access: ViewAccess,
-    /// What it takes for the root, one group a hierarchy.
-    pub roots: Vec<GroupPath>,
-}
-
 /// The words of `agent`.
 pub(super) fn access(
     source: &Source<'_>,
@@ -74,9 +65,8 @@ pub(super) fn device(
         let good = (FIRST_CID..END_OF_CIDS).contains(&asked);
         good.then_some(asked as u32).ok_or_else(|| {
             let last = END_OF_CIDS - 1;
-            let message = format!(
-                "vsock.cid {asked} of machine {name} is not one of {FIRST_CID} to {last}"
-            );
+            let message =
+                format!("vsock.cid {asked} of machine {name} is not one of {FIRST_CID} to {last}");
             source.refuse(cid.span(), message)
         })
     })?;
@@ -105,7 +95,9 @@ fn absolute(
     if folder.is_none() {
         return Err(refuse("there is no such folder".into()));
     }
-    let text = whole.to_str().ok_or_else(|| refuse("it is not UTF-8".into()))?;
+    let text = whole
+        .to_str()
+        .ok_or_else(|| refuse("it is not UTF-8".into()))?;
     if text.len() > MOST_PATH {
         let length = text.len();
         return Err(refuse(format!(

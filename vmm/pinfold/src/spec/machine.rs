@@ -3,9 +3,10 @@
 use container_core::{GroupPath, MachineName, TaskKind};
 use firmware::script::Script;
 use link::{Guest, MAX_VCPUS, MachineConfig};
+use supervisor::AgentAccess;
 use toml::Spanned;
 
-use super::channel::{self, AgentSpec};
+use super::channel;
 use super::file;
 use super::plan::{Tree, parse};
 use super::source::Source;
@@ -60,7 +61,7 @@ pub(super) fn machine(
     let agent = vm.agent.as_ref().map(|agent| {
         let access = channel::access(source, &name, agent)?;
         let roots = channel::roots(&tree.hierarchies, &groups.vcpu, &groups.all);
-        Ok(AgentSpec { access, roots })
+        Ok(AgentAccess { access, roots })
     });
     let agent = agent.transpose()?;
     let places = places(source, tree, &name, line, count, &groups, &vm.task)?;

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 use container_core::{Command, GroupPath, HostResources, MachineName, TaskKind};
 
-pub use channel::AgentSpec;
+use supervisor::AgentAccess;
+
 pub use source::SpecError;
 
 /// A spec file, understood.
@@ -52,7 +53,7 @@ pub struct MachineSpec {
     /// What its process is to build.
     pub config: link::MachineConfig,
     /// What its guest's agent may do; None where it has none.
-    pub agent: Option<AgentSpec>,
+    pub agent: Option<AgentAccess>,
     /// For each kind of task but KVM's helpers, its group in each hierarchy.
     places: Vec<(TaskKind, Vec<Place>)>,
 }

@@ -29,9 +29,9 @@ pub(super) fn request(call: &Call) -> Result<Option<Request>, Refusal> {
         },
         Call::Change(changes) => {
             let commands = changes.iter().enumerate().map(|(index, change)| {
-                command(change).map_err(|refusal| Refusal {
-                    command: index,
-                    ..refusal
+                command(change).map_err(|mut refusal| {
+                    refusal.command = index;
+                    refusal
                 })
             });
             Request::Change(commands.collect::<Result<_, _>>()?)

@@ -12,6 +12,7 @@ use std::time::Instant;
 use container_core::{MachineName, TaskId, TaskKind};
 use host::{Process, TaskDirectory};
 
+use super::views::Sight;
 use crate::Placement;
 
 /// A machine, never reused. Fits the 30 bits that epoll data leave it.
@@ -47,6 +48,10 @@ pub struct Machine {
     pub state: State,
     /// All its vCPUs are out of the guest by order.
     pub paused: bool,
+    /// What its guest sees; None where it has no agent.
+    pub sight: Option<Sight>,
+    /// Its agent has been there.
+    pub agent_ready: bool,
     /// Its tasks by kind, from its birth on.
     pub tasks: BTreeMap<TaskKind, TaskId>,
     /// What it has to have done by then, or it is killed: announced its threads, and later, once it has said

@@ -10,29 +10,31 @@
 
 mod birth;
 mod death;
+mod events;
 pub mod flight;
 mod machines;
 mod report;
 mod request;
 mod tasks;
+mod views;
 mod watch;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox, Reply, TrySendError};
 use container_core::{
-    Command, Credentials, Event, Framework, MachineName, Nanoseconds, Plan, TaskId,
+    Command, Credentials, Framework, MachineName, Nanoseconds, Plan, TaskId, ViewId,
 };
 use link::ToMachine;
 use management::Drift;
 
 pub use machines::MachineId;
-pub use request::{ChangeError, Done, News, Order, Request};
+pub use request::{AgentAnswer, AgentError, Asker, ChangeError, Done, News, Order, Request};
 
 use crate::runner::Job;
 use crate::wire::{self, Said};
-use crate::{Config, EventLog, Notice, Onlooker};
+use crate::{Config, EventLog, Onlooker};
 use flight::{Flight, Step};
 use machines::Machines;
 use tasks::Tasks;
@@ -52,6 +54,7 @@ enum Then {
     Answer(Reply<Result<Done, ChangeError>>),
     Place(MachineId),
     Adopt(Vec<TaskId>),
+    Guest(Asker),
     Nothing,
 }
 
@@ -74,7 +77,11 @@ pub struct Keeper {
     framework: Framework,
     machines: Machines,
     tasks: Tasks,
-    log: EventLog,
+    log: EventLog<management::Event>,
+    /// Whose each open view is.
+    viewers: BTreeMap<ViewId, MachineId>,
+    /// Some view's newest event could not be pushed.
+    pushes_owed: bool,
     drift: Vec<Drift>,
     under_way: Option<UnderWay>,
     deferred: VecDeque<Request>,
@@ -103,7 +110,9 @@ impl Keeper {
             framework: config.framework,
             machines: Machines::default(),
             tasks: Tasks::default(),
-            log: EventLog::new(epoch()),
+            log: EventLog::new(events::epoch(), events::ROOM),
+            viewers: BTreeMap::new(),
+            pushes_owed: false,
             drift: Vec::new(),
             under_way: None,
             deferred: VecDeque::new(),
@@ -199,6 +208,12 @@ impl Keeper {
                 order,
                 reply,
             } => reply.send(self.on_order(&machine, order)),
+            Request::Agent(asker, request) => self.on_agent(asker, *request),
+            Request::AskAgent {
+                machine,
+                ask,
+                reply,
+            } => self.ask_agent(&machine, ask, reply),
             Request::News(news) => self.on_news(news),
             Request::End => self.ended = true,
         }
@@ -220,7 +235,12 @@ impl Keeper {
             }
             News::Died { machine } => self.on_died(machine),
             News::Counters { counters, tsc_khz } => self.tasks.attach_counters(counters, tsc_khz),
-            News::AgentEnded { group, outcome } => {
+            News::AgentReady { machine, agent } => self.on_agent_ready(machine, &agent),
+            News::AgentCutOff { machine, why } => {
+                let text = format!("cut its agent off: {why}");
+                self.tell_of(machine, "agent_cut_off", &text);
+            }
+            News::ReleaseAgentEnded { group, outcome } => {
                 let text = format!("release agent for {group}: {outcome}");
                 self.append("release_agent_ended", text, |event| {
                     event.group = Some(group.to_string())
@@ -344,6 +364,7 @@ impl Keeper {
             Then::Answer(reply) => reply.send(Ok(done)),
             Then::Place(machine) => self.on_placed(machine),
             Then::Adopt(tasks) => self.open_counters(&tasks),
+            Then::Guest(asker) => self.on_view_changed(asker, Ok(done)),
             Then::Nothing => self.tell_if_all_ended(),
         }
     }
@@ -359,6 +380,7 @@ impl Keeper {
                     self.tasks.remove(task);
                 }
             }
+            Then::Guest(asker) => self.on_view_changed(asker, Err(error)),
             Then::Nothing => {
                 let text = format!("a change of the supervisor's own was refused: {error}");
                 self.append("refused", text, |_| {});
@@ -385,4 +407,3 @@ fn unposted<M>(outcome: Result<(), TrySendError<M>>) -> Option<M> {
         Ok(()) | Err(TrySendError::Closed(_)) => None,
     }
 }
-

@@ -15,10 +15,9 @@ use std::time::{Duration, Instant};
 
 use actor::TrySendError;
 use agent_protocol::Ask;
-use container_core::{Errno, MachineName, Refusal, ViewCommand, ViewEvent, ViewId};
+use container_core::{Errno, MachineName, Refusal, ViewCommand, ViewEvent, ViewId, ViewPath};
 
-use super::request::{AgentAnswer, AskedAgent};
-use super::{Asker, ChangeError, Done, Keeper, MachineId, Then};
+use super::{AgentAnswer, AgentError, Asker, ChangeError, Done, Keeper, MachineId, Then};
 use crate::agent::{self, Backlog, Outcome, Reply};
 use crate::event_log::{EventId, EventLog, Room};
 use crate::{AgentAccess, wire};
@@ -53,11 +52,7 @@ impl Keeper {
     ///
     /// # Errors
     /// The sentence of the framework's refusal.
-    pub(super) fn open_view(
-        &mut self,
-        id: MachineId,
-        agent: &AgentAccess,
-    ) -> Result<(), String> {
+    pub(super) fn open_view(&mut self, id: MachineId, agent: &AgentAccess) -> Result<(), String> {
         let Some(machine) = self.machines.get_mut(id) else {
             return Ok(());
         };
@@ -78,7 +73,10 @@ impl Keeper {
 
     /// A machine's guest is gone, and with it all that it saw.
     pub(super) fn close_view(&mut self, id: MachineId) {
-        let sight = self.machines.get_mut(id).and_then(|machine| machine.sight.take());
+        let sight = self
+            .machines
+            .get_mut(id)
+            .and_then(|machine| machine.sight.take());
         if let Some(sight) = sight {
             self.viewers.remove(&sight.view);
             self.framework.close_view(sight.view);
@@ -100,7 +98,8 @@ impl Keeper {
                 .map(|(groups, more)| Reply::Tree { groups, more }),
             agent::Request::Read { group, file } => {
                 // Its own threads and no others: what a guest can cause is bounded by its own size.
-                self.sample(&self.tasks.of_machine(asker.machine));
+                let tasks = self.tasks.of_machine(asker.machine);
+                self.sample(&tasks);
                 let read = self.framework.view_read(view, &group, &file);
                 read.map(Reply::File)
             }
@@ -220,13 +219,22 @@ impl Keeper {
         }
     }
 
+    /// A guest's agent is there, the first time that it is: a guest that comes and goes makes no flood.
+    pub(super) fn on_agent_ready(&mut self, id: MachineId, agent: &str) {
+        if let Some(machine) = self.machines.get_mut(id)
+            && !std::mem::replace(&mut machine.agent_ready, true)
+        {
+            self.tell_of(id, "agent_ready", &format!("has its agent ready: {agent}"));
+        }
+    }
+
     /// The host asks a guest; the wire has its session, and the answer does not come by here.
     pub(super) fn ask_agent(&mut self, name: &MachineName, ask: Ask, reply: AgentAnswer) {
         let Some(id) = self.machines.living_by_name(name) else {
-            return reply.send(Err(AskedAgent::NoMachine(name.clone())));
+            return reply.send(Err(AgentError::NoMachine(name.clone())));
         };
         if self.sight(id).is_none() {
-            return reply.send(Err(AskedAgent::NoChannel(name.clone())));
+            return reply.send(Err(AgentError::NoAgent(name.clone())));
         }
         // Full: the reply is dropped, and the asker told so.
         let _ = self.wire.try_send(wire::Request::AskAgent(id, ask, reply));
@@ -253,17 +261,14 @@ fn page(log: &EventLog<ViewEvent>, last: EventId) -> Backlog {
 
 /// About what an event takes in memory.
 fn bytes_of(event: &ViewEvent) -> usize {
+    let path = |group: &ViewPath| group.path().len();
     let texts = match event {
         ViewEvent::Released { group }
         | ViewEvent::GroupCreated { group }
-        | ViewEvent::GroupRemoved { group } => group.len(),
-        ViewEvent::GroupRenamed { from, to } => from.len() + to.len(),
-        ViewEvent::TaskMoved { from, to, .. } => [from, to]
-            .into_iter()
-            .flatten()
-            .map(|group| group.len())
-            .sum(),
-        ViewEvent::FileWritten { group, file, value } => group.len() + file.len() + value.len(),
+        | ViewEvent::GroupRemoved { group } => path(group),
+        ViewEvent::GroupRenamed { from, to } => path(from) + path(to),
+        ViewEvent::TaskMoved { from, to, .. } => [from, to].into_iter().flatten().map(path).sum(),
+        ViewEvent::FileWritten { group, file, value } => path(group) + file.len() + value.len(),
     };
     FIXED_BYTES + texts
 }
