@@ -52,7 +52,7 @@ impl Framework {
             let (subsystems, mut cx) = self.context(transaction);
             subsystems.get_mut(id).css_online(&mut cx, group);
         }
-        transaction.event(|| Event::GroupCreated {
+        self.tell(transaction, &[group], || Event::GroupCreated {
             group: self.core.groups[group].path.clone(),
         });
         Ok(group)
@@ -89,7 +89,7 @@ impl Framework {
         }
         self.unlink_group(group);
         transaction.log.push(Undo::Removed { group });
-        transaction.event(|| Event::GroupRemoved {
+        self.tell(transaction, &[group], || Event::GroupRemoved {
             group: path.clone(),
         });
         self.check_for_release(transaction, parent);
@@ -122,7 +122,7 @@ impl Framework {
         self.set_name(group, to);
         transaction.log.push(Undo::Renamed { group, name });
         let renamed = &self.core.groups[group].path;
-        transaction.event(|| Event::GroupRenamed {
+        self.tell(transaction, &[group], || Event::GroupRenamed {
             from: path.clone(),
             to: renamed.clone(),
         });
@@ -188,7 +188,7 @@ impl Framework {
         let this = &self.core.groups[group];
         if this.attributes.notify_on_release && this.is_empty() && this.parent.is_some() {
             let agent = &self.core.hierarchies[this.hierarchy].state.release_agent;
-            transaction.event(|| Event::Released {
+            self.tell(transaction, &[group], || Event::Released {
                 group: this.path.clone(),
                 agent: (!agent.is_empty()).then(|| agent.to_string()),
             });
@@ -317,7 +317,7 @@ impl Framework {
     }
 
     /// The subsystems whose callbacks a group's hierarchy gets.
-    pub(super) fn bound_to(
+    pub(crate) fn bound_to(
         &self,
         group: GroupId,
     ) -> impl DoubleEndedIterator<Item = SubsystemId> + Clone + use<> {

@@ -39,8 +39,8 @@ impl Account {
 }
 
 static FILES: &[ControlFile] = &[
-    ControlFile::writable("cpuacct.usage"),
-    ControlFile::writable("cpuacct.cycles"),
+    ControlFile::writable("cpuacct.usage").shown_to_guests(),
+    ControlFile::writable("cpuacct.cycles").shown_to_guests(),
 ];
 
 pub(crate) struct Cpuacct {

@@ -58,18 +58,20 @@ static FILES: &[ControlFile] = &[
         name: "cpuset.cpus",
         root_only: false,
         max_write: MAX_LIST_WRITE,
+        shown_to_guests: true,
     },
     ControlFile {
         name: "cpuset.mems",
         root_only: false,
         max_write: MAX_LIST_WRITE,
+        shown_to_guests: true,
     },
-    ControlFile::read_only("cpuset.effective_cpus"),
-    ControlFile::read_only("cpuset.effective_mems"),
-    ControlFile::writable("cpuset.cpu_exclusive"),
-    ControlFile::writable("cpuset.mem_exclusive"),
-    ControlFile::writable("cpuset.sched_load_balance"),
-    ControlFile::writable("cpuset.placement"),
+    ControlFile::read_only("cpuset.effective_cpus").shown_to_guests(),
+    ControlFile::read_only("cpuset.effective_mems").shown_to_guests(),
+    ControlFile::writable("cpuset.cpu_exclusive").shown_to_guests(),
+    ControlFile::writable("cpuset.mem_exclusive").shown_to_guests(),
+    ControlFile::writable("cpuset.sched_load_balance").shown_to_guests(),
+    ControlFile::writable("cpuset.placement").shown_to_guests(),
 ];
 
 pub(crate) struct Cpuset {
@@ -376,6 +378,24 @@ impl Subsystem for Cpuset {
                 _ => Ok(()),
             },
             _ => self.write_flag(cx, group, file, value),
+        }
+    }
+
+    /// The host's CPUs and nodes that the root does not have are, to a guest, none at all: whether
+    /// they are absent or another's makes no difference. What is passed on is the list spelled out,
+    /// since `all` and `N` would mean the host's to [`write`](Self::write).
+    fn within(
+        &self,
+        _core: &Core,
+        root: GroupId,
+        file: &str,
+        value: &str,
+    ) -> Result<String, Refusal> {
+        let root = self.state(root);
+        match file {
+            "cpuset.cpus" => rules::list_within(file, value, root.cpus),
+            "cpuset.mems" => rules::list_within(file, value, root.mems),
+            _ => Ok(value.into()),
         }
     }
 

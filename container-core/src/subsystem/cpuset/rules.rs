@@ -47,6 +47,31 @@ pub(super) fn mems_are_enforced(host: &HostResources, mems: NodeSet) -> Result<(
     Ok(())
 }
 
+/// A list that a guest wrote, spelled out: `whole` is all that there is for it.
+///
+/// # Errors
+/// EINVAL for what is no list, EACCES for a number that the root of the view does not have.
+pub(super) fn list_within<const WORDS: usize>(
+    file: &str,
+    value: &str,
+    whole: IdSet<WORDS>,
+) -> Result<String, Refusal> {
+    let refused = |text: &str| {
+        let whole = list(whole);
+        let rule = format!("{file} {text} is not a subset of the {whole} of the root of this view");
+        Err(Refusal::plain(Errno::EACCES, rule))
+    };
+    match value.parse::<IdSet<WORDS>>() {
+        Ok(asked) if asked.is_subset_of(&whole) && asked.is_empty() => Ok("\n".into()),
+        Ok(asked) if asked.is_subset_of(&whole) => Ok(asked.to_string()),
+        Ok(asked) => refused(&list(asked)),
+        Err(refusal) if refusal.errno == Errno::EINVAL => {
+            Err(Refusal::plain(Errno::EINVAL, refusal.rule))
+        }
+        Err(_) => refused(value.trim()),
+    }
+}
+
 impl State {
     pub(super) fn is_exclusive(&self) -> bool {
         self.cpu_exclusive || self.mem_exclusive
