@@ -30,6 +30,7 @@ const TABLE: &[(&str, &[&str])] = &[
         "pinfold",
         &[
             "actor",
+            "agent-protocol",
             "container-core",
             "firmware",
             "host",

@@ -11,15 +11,17 @@
 //! with what was asked for.
 
 use std::io::{self, BufRead};
+use std::time::Instant;
 
 use actor::Address;
+use agent_protocol::{Answer, Ask};
 use container_core::{Command, Credentials, GroupPath};
 use supervisor::keeper::{Order, Request};
 
 use super::Message;
 
 /// Longest line that is read, in bytes.
-const MAX_LINE: u64 = 64 * 1024;
+pub const MAX_LINE: u64 = 64 * 1024;
 
 /// Read standard input on a thread of its own until it ends.
 ///
@@ -44,18 +46,18 @@ fn serve(keeper: &Address<Request>, answers: &Address<Message>) {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let answer = match answer(keeper, line) {
-            Ok(answer) => answer,
-            Err(why) => format!("refused {line}: {why}"),
-        };
-        if answers.send(Message::Answer(answer)).is_err() {
+        if answers.send(Message::Answer(answer(keeper, line))).is_err() {
             return;
         }
     }
 }
 
-/// Carry a line out.
-fn answer(keeper: &Address<Request>, line: &str) -> Result<String, String> {
+/// Carry a line out: `ok …`, `refused …` or `report …`, one line.
+pub fn answer(keeper: &Address<Request>, line: &str) -> String {
+    carry_out(keeper, line).unwrap_or_else(|why| format!("refused {line}: {why}"))
+}
+
+fn carry_out(keeper: &Address<Request>, line: &str) -> Result<String, String> {
     let gone = |_| "the supervisor has ended".to_owned();
     match line.split_whitespace().collect::<Vec<_>>()[..] {
         ["report"] => {
@@ -74,6 +76,7 @@ fn answer(keeper: &Address<Request>, line: &str) -> Result<String, String> {
             let text = read.map_err(gone)?.map_err(|refusal| refusal.to_string())?;
             return Ok(format!("ok {line}: {}", text.trim_end().replace('\n', " ")));
         }
+        ["agent", ask, name] => return ask_agent(keeper, line, ask, name),
         ["vm", "stop", name] => return order(keeper, line, name, Order::Stop),
         ["vm", "stop", "--force", name] => return order(keeper, line, name, Order::Kill),
         ["vm", "pause", name] => return order(keeper, line, name, Order::Pause),
@@ -117,6 +120,47 @@ fn order(
     Ok(format!("ok {line}"))
 }
 
+/// Ask the guest of a machine; the session in the supervisor bounds the wait.
+fn ask_agent(
+    keeper: &Address<Request>,
+    line: &str,
+    ask: &str,
+    name: &str,
+) -> Result<String, String> {
+    let ask = match ask {
+        "ping" => Ask::Ping,
+        "info" => Ask::Info,
+        "shutdown" => Ask::Shutdown,
+        other => return Err(format!("agent {other}: expected ping, info or shutdown")),
+    };
+    let machine = name
+        .parse()
+        .map_err(|refusal: container_core::Refusal| refusal.to_string())?;
+    let asked = Instant::now();
+    let answer = keeper.call(|reply| Request::AskAgent {
+        machine,
+        ask,
+        reply,
+    });
+    let took = asked.elapsed();
+    let answer = answer
+        .map_err(|_| "the machine has ended".to_owned())?
+        .map_err(|error| error.to_string())?;
+    Ok(match answer {
+        Answer::Pong => format!("ok {line}: answered in {} us", took.as_micros()),
+        Answer::Info {
+            agent,
+            vcpus,
+            uptime_ns,
+        } => {
+            let uptime = crate::units::time(uptime_ns);
+            format!("ok {line}: {agent}, {vcpus} vCPUs, up {uptime}")
+        }
+        Answer::Ending => format!("ok {line}: the guest is ending"),
+        Answer::Declined { why } => return Err(format!("the guest declines: {why}")),
+    })
+}
+
 fn command(keeper: &Address<Request>, text: &str) -> Result<Command, String> {
     let task = |name: &str| {
         let found = keeper.call(|reply| Request::Find(name.to_owned(), reply));
@@ -146,7 +190,7 @@ fn command(keeper: &Address<Request>, text: &str) -> Result<Command, String> {
             value: value.join(" "),
         }),
         _ => Err(
-            "expected group mkdir|rmdir|attach|clone|set|get, vm stop|pause|resume, or report"
+            "expected group mkdir|rmdir|attach|clone|set|get, vm stop|pause|resume, agent ping|info|shutdown, or report"
                 .into(),
         ),
     }

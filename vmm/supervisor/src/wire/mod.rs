@@ -103,7 +103,7 @@ impl Source {
             Source::Link(machine) => machine.0 << 3 | 1,
             Source::Pidfd(machine) => machine.0 << 3 | 2,
             Source::Console(machine) => machine.0 << 3 | 3,
-            Source::Agent(machine, slot) => machine.0 << 3 | FIRST_SLOT + slot,
+            Source::Agent(machine, slot) => machine.0 << 3 | (FIRST_SLOT + slot),
         }
     }
 
