@@ -14,6 +14,14 @@
 //! replayed and requests wait, they take turns. Nothing is read while it could not be served: the stream
 //! fills, and in the end the guest's driver has no credit.
 
+mod events;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -26,8 +34,8 @@ use container_core::Refusal;
 use super::ask::{AskError, Asks, NotNow};
 use super::outbox::Outbox;
 use super::rate::Bucket;
-use super::subscription::{Place, Subscription};
-use super::{Act, Backlog, Outcome, Reply, Request, Token, translate};
+use super::subscription::Subscription;
+use super::{Act, Outcome, Reply, Request, Token, translate};
 use crate::wire::cut;
 use container_core::ViewEvent;
 
@@ -134,16 +142,10 @@ impl Session {
         self.advance(now)
     }
 
-    /// An event of the view. Numbers rise; some may have been left out.
+    /// An event of the view. Numbers rise, some may have been left out; pushes and answers come in the order
+    /// in which the keeper said them.
     pub fn on_push(&mut self, seq: u64, event: &ViewEvent, now: Instant) -> Vec<Act> {
-        let room = self.outbox.has_room();
-        if let Some(subscription) = &mut self.subscription {
-            match subscription.place(seq) {
-                Place::Old => {}
-                Place::Next if room && !subscription.behind => self.write_event(seq, event, now),
-                Place::Next | Place::After(_) => subscription.behind = true,
-            }
-        }
+        self.take_push(seq, event, now);
         self.advance(now)
     }
 
@@ -201,7 +203,6 @@ impl Session {
 
     /// Time has passed.
     pub fn on_time(&mut self, now: Instant) -> Vec<Act> {
-        let passed = |deadline: Option<Instant>| deadline.is_some_and(|until| until <= now);
         for token in self.asks.timed_out(now) {
             let result = Err(AskError::TimedOut);
             self.acts.push(Act::AskDone { token, result });
@@ -209,7 +210,7 @@ impl Session {
         if matches!(self.state, State::Silent { until } if until <= now) {
             let limit = HELLO_LIMIT.as_secs();
             self.end(&format!("no Hello within {limit} s"), true, now);
-        } else if passed(self.outbox.deadline()) {
+        } else if self.outbox.deadline().is_some_and(|until| until <= now) {
             self.end("the agent does not read what waits for it", true, now);
         }
         self.advance(now)
@@ -289,10 +290,7 @@ impl Session {
             return Err(format!("agent protocol version {version}, not {VERSION}"));
         }
         if agent.len() > MAX_AGENT_NAME {
-            let length = agent.len();
-            return Err(format!(
-                "an agent's name of {length} bytes is past {MAX_AGENT_NAME}"
-            ));
+            return Err(format!("an agent's name is past {MAX_AGENT_NAME} bytes"));
         }
         self.state = State::Greeting { agent: cut(&agent) };
         self.ask_keeper(For::Welcome, Request::Roots);
@@ -363,27 +361,7 @@ impl Session {
         match (call, outcome) {
             (Call::Subscribe { since }, Ok(Reply::Subscribed { last, backlog })) => {
                 let since = since.map(|since| since.seq);
-                let epoch = last.epoch;
-                let reply = agent_protocol::Reply::Subscribed {
-                    last: translate::event_id(epoch, last.seq),
-                };
-                self.answer(id, Ok(reply), now);
-                let (cursor, unknown) = match (since, backlog.lost) {
-                    (None, _) => (last.seq, false),
-                    (Some(since), Some(_)) => (since, false),
-                    (Some(_), None) => {
-                        let first = backlog.events.first().map(|(seq, _)| *seq);
-                        (
-                            first.map_or(last.seq, |first| first.saturating_sub(1)),
-                            true,
-                        )
-                    }
-                };
-                self.subscription = Some(Subscription::new(epoch, cursor));
-                if unknown {
-                    self.write_gap(None, cursor, now);
-                }
-                self.deliver(backlog, now);
+                self.on_subscribed(id, since, last, backlog, now);
             }
             (call, outcome) => {
                 if matches!((call, &outcome), (Call::Unsubscribe, Ok(_))) {
@@ -391,73 +369,6 @@ impl Session {
                 }
                 self.answer(id, outcome.and_then(translate::reply), now);
             }
-        }
-    }
-
-    fn on_replayed(&mut self, outcome: Outcome, now: Instant) {
-        match outcome {
-            Ok(Reply::Replayed(backlog)) => self.deliver(backlog, now),
-            Ok(_) => self.end("the keeper gave no events", false, now),
-            // To go on without them would be to drop them silently.
-            Err(refusal) => self.end(&refusal.to_string(), false, now),
-        }
-    }
-
-    /// Write past events for as long as there is room. The rest is asked for again.
-    fn deliver(&mut self, backlog: Backlog, now: Instant) {
-        let Backlog { lost, events, more } = backlog;
-        if events.is_empty()
-            && let Some(lost @ 1..) = lost
-            && let Some(subscription) = &mut self.subscription
-        {
-            subscription.cursor += lost;
-            let cursor = subscription.cursor;
-            self.write_gap(Some(lost), cursor, now);
-        }
-        let mut rest = events.iter();
-        let unwritten = rest.by_ref().find(|(seq, event)| {
-            let room = self.outbox.has_room();
-            if room {
-                self.write_event(*seq, event, now);
-            }
-            !room
-        });
-        if let Some(subscription) = &mut self.subscription {
-            subscription.behind = more || unwritten.is_some();
-        }
-    }
-
-    /// Write an event that the agent does not have, and before it the gap, if there is one.
-    fn write_event(&mut self, seq: u64, event: &ViewEvent, now: Instant) {
-        let Some(subscription) = &mut self.subscription else {
-            return;
-        };
-        let epoch = subscription.epoch;
-        let lost = match subscription.place(seq) {
-            Place::Old => return,
-            Place::Next => 0,
-            Place::After(lost) => lost,
-        };
-        subscription.cursor = seq;
-        if lost > 0 {
-            self.write_gap(Some(lost), seq - 1, now);
-        }
-        let message = ToAgent::Event {
-            id: translate::event_id(epoch, seq),
-            event: translate::event(event),
-        };
-        match encode(&message) {
-            Ok(frame) => self.outbox.push(&frame, now),
-            // No event is that long today; if one were, the agent would hear that it was there.
-            Err(_) => self.write_gap(Some(1), seq, now),
-        }
-    }
-
-    /// Report a gap up to and with the number `last`.
-    fn write_gap(&mut self, lost: Option<u64>, last: u64, now: Instant) {
-        if let Some(subscription) = &self.subscription {
-            let next = translate::event_id(subscription.epoch, last + 1);
-            self.write(&ToAgent::Gap { lost, next }, now);
         }
     }
 
