@@ -59,7 +59,12 @@ fn a_guest_sees_its_part_of_the_tree_and_nothing_else() {
     .end();
     let said = said(&ended.lines);
     assert_eq!(ended.code, Some(0), "{said:#?}\n{}", ended.stderr);
-    let has = |text: &str| assert!(said.iter().any(|line| line.contains(text)), "{text:?}: {said:#?}");
+    let has = |text: &str| {
+        assert!(
+            said.iter().any(|line| line.contains(text)),
+            "{text:?}: {said:#?}"
+        )
+    };
     has("root placement delegate cpuset,debug");
     has("root billing delegate cpuacct");
     has("tree placement:/ cpus ");
@@ -73,7 +78,9 @@ fn a_guest_sees_its_part_of_the_tree_and_nothing_else() {
     has("refused set placement:/ cpuset.cpus 0");
     has("pong");
     assert!(
-        !said.iter().any(|line| line.contains("web/") || line.contains("tenant")),
+        !said
+            .iter()
+            .any(|line| line.contains("web/") || line.contains("tenant")),
         "the host's names: {said:#?}"
     );
 }
@@ -137,7 +144,12 @@ fn a_change_of_a_guest_is_in_force_whole_or_not_at_all() {
     run.line("web | vcpu0: refused attach vcpu1 placement:/a");
     run.line("web | vcpu0: done");
     let report = run.report();
-    assert!(report.groups.iter().all(|group| group.group != "placement:/gold/web/a"));
+    assert!(
+        report
+            .groups
+            .iter()
+            .all(|group| group.group != "placement:/gold/web/a")
+    );
     run.must("vm stop --force web");
     run.end();
 }
@@ -202,9 +214,15 @@ fn the_command_line_asks_the_agent_by_the_socket_of_its_run() {
     let (code, said) = ask(&["info", "web"]);
     assert!(code == Some(0) && said.contains("2 vCPUs, up "), "{said}");
     let (code, said) = ask(&["info", "db"]);
-    assert!(code == Some(2) && said.contains("no machine db runs"), "{said}");
+    assert!(
+        code == Some(2) && said.contains("no machine db runs"),
+        "{said}"
+    );
     let (code, said) = ask(&["shutdown", "web"]);
-    assert!(code == Some(0) && said.contains("the guest is ending"), "{said}");
+    assert!(
+        code == Some(0) && said.contains("the guest is ending"),
+        "{said}"
+    );
     let ended = run.end();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let (code, said) = ask(&["ping", "web"]);

@@ -85,7 +85,11 @@ fn step(run: &mut Run, model: &mut Model, random: &mut Random, made: &mut usize)
     };
     match random.below(8) {
         0 | 1 if living.len() < 8 => {
-            let above = if random.below(2) == 0 { ROOT.to_owned() } else { pick(random) };
+            let above = if random.below(2) == 0 {
+                ROOT.to_owned()
+            } else {
+                pick(random)
+            };
             if above.matches('/').count() > 5 {
                 return;
             }
@@ -111,7 +115,11 @@ fn step(run: &mut Run, model: &mut Model, random: &mut Random, made: &mut usize)
         }
         _ => {
             let vcpu = random.below(3);
-            let to = if random.below(4) == 0 { ROOT.to_owned() } else { pick(random) };
+            let to = if random.below(4) == 0 {
+                ROOT.to_owned()
+            } else {
+                pick(random)
+            };
             let from = model.homes[vcpu].clone();
             run.must(&format!("group attach {to} g/vcpu{}", vcpu + 1));
             if from != to {
@@ -168,7 +176,10 @@ fn five_hundred_releases_reach_a_guest_once_each_over_reconnects_and_pauses() {
     let groups: Vec<&String> = heard.iter().map(|(_, group)| group).collect();
     let expected: Vec<&String> = model.released.iter().take(RELEASES).collect();
     assert_eq!(groups, expected);
-    assert!(heard.windows(2).all(|two| two[0].0 < two[1].0), "numbers rise");
+    assert!(
+        heard.windows(2).all(|two| two[0].0 < two[1].0),
+        "numbers rise"
+    );
     println!(
         "{} releases, {} reconnects, {pauses} pauses, {made} groups",
         heard.len(),
