@@ -15,6 +15,7 @@ pub mod flight;
 mod machines;
 mod report;
 mod request;
+mod share;
 mod tasks;
 mod views;
 mod watch;
@@ -54,7 +55,8 @@ enum Then {
     Answer(Reply<Result<Done, ChangeError>>),
     Place(MachineId),
     Adopt(Vec<TaskId>),
-    Guest(Asker),
+    /// The guest that asked, and when it did.
+    Guest(Asker, Instant),
     Nothing,
 }
 
@@ -364,7 +366,7 @@ impl Keeper {
             Then::Answer(reply) => reply.send(Ok(done)),
             Then::Place(machine) => self.on_placed(machine),
             Then::Adopt(tasks) => self.open_counters(&tasks),
-            Then::Guest(asker) => self.on_view_changed(asker, Ok(done)),
+            Then::Guest(asker, began) => self.on_view_changed(asker, began, Ok(done)),
             Then::Nothing => self.tell_if_all_ended(),
         }
     }
@@ -380,7 +382,7 @@ impl Keeper {
                     self.tasks.remove(task);
                 }
             }
-            Then::Guest(asker) => self.on_view_changed(asker, Err(error)),
+            Then::Guest(asker, began) => self.on_view_changed(asker, began, Err(error)),
             Then::Nothing => {
                 let text = format!("a change of the supervisor's own was refused: {error}");
                 self.append("refused", text, |_| {});

@@ -17,6 +17,7 @@ use actor::TrySendError;
 use agent_protocol::Ask;
 use container_core::{Errno, MachineName, Refusal, ViewCommand, ViewEvent, ViewId, ViewPath};
 
+use super::share::{ONE_PART_IN, Share};
 use super::{AgentAnswer, AgentError, Asker, ChangeError, Done, Keeper, MachineId, Then};
 use crate::agent::{self, Backlog, Outcome, Reply};
 use crate::event_log::{EventId, EventLog, Room};
@@ -45,6 +46,7 @@ pub(super) struct Sight {
     watched: bool,
     /// The newest event could not be pushed.
     behind: bool,
+    share: Share,
 }
 
 impl Keeper {
@@ -66,6 +68,7 @@ impl Keeper {
             log: EventLog::new(self.log.last().epoch, ROOM),
             watched: false,
             behind: false,
+            share: Share::full(Instant::now()),
         });
         self.viewers.insert(view, id);
         Ok(())
@@ -85,12 +88,32 @@ impl Keeper {
 
     /// An agent asks.
     pub(super) fn on_agent(&mut self, asker: Asker, request: agent::Request) {
-        let Some(view) = self.sight(asker.machine).map(|sight| sight.view) else {
+        let began = Instant::now();
+        let Some(sight) = self.sight_mut(asker.machine) else {
             // Its machine has ended, and its session is about to.
             return;
         };
-        let outcome = match request {
-            agent::Request::Change(commands) => return self.change_view(view, &commands, asker),
+        if !sight.share.is_left(began) {
+            let rule = format!(
+                "this guest's requests have taken their part of the supervisor's time, 1 in \
+                 {ONE_PART_IN}: ask again later"
+            );
+            return self.answer(asker, Err(Refusal::new(Errno::EAGAIN, rule)));
+        }
+        let view = sight.view;
+        match request {
+            agent::Request::Change(commands) => self.change_view(view, &commands, asker, began),
+            question => {
+                let outcome = self.look(view, asker.machine, question);
+                self.answer(asker, outcome);
+                self.charge_share(asker.machine, began.elapsed());
+            }
+        }
+    }
+
+    /// What a question is answered.
+    fn look(&mut self, view: ViewId, machine: MachineId, question: agent::Request) -> Outcome {
+        match question {
             agent::Request::Roots => Ok(Reply::Roots(self.framework.view_roots(view))),
             agent::Request::Tree { hierarchy, after } => self
                 .framework
@@ -98,31 +121,51 @@ impl Keeper {
                 .map(|(groups, more)| Reply::Tree { groups, more }),
             agent::Request::Read { group, file } => {
                 // Its own threads and no others: what a guest can cause is bounded by its own size.
-                let tasks = self.tasks.of_machine(asker.machine);
+                let tasks = self.tasks.of_machine(machine);
                 self.sample(&tasks);
                 let read = self.framework.view_read(view, &group, &file);
                 read.map(Reply::File)
             }
-            agent::Request::Subscribe { since } => Ok(self.subscribe(asker.machine, since)),
-            agent::Request::Replay { after } => {
-                Ok(Reply::Replayed(self.backlog(asker.machine, after)))
-            }
+            agent::Request::Subscribe { since } => Ok(self.subscribe(machine, since)),
+            agent::Request::Replay { after } => Ok(Reply::Replayed(self.backlog(machine, after))),
             // Pushes that its machine's other sessions want still pass the wire.
             agent::Request::Unsubscribe => Ok(Reply::Unsubscribed),
-        };
-        self.answer(asker, outcome);
+            agent::Request::Change(_) => {
+                Err(Refusal::new(Errno::EINVAL, "a change is no question"))
+            }
+        }
     }
 
-    fn change_view(&mut self, view: ViewId, commands: &[ViewCommand], asker: Asker) {
-        let began = Instant::now();
+    fn change_view(
+        &mut self,
+        view: ViewId,
+        commands: &[ViewCommand],
+        asker: Asker,
+        began: Instant,
+    ) {
         match self.framework.view_plan(view, commands) {
-            Ok(plan) => self.carry_out(plan, Then::Guest(asker), began),
-            Err(refusal) => self.answer(asker, Err(refusal)),
+            Ok(plan) => self.carry_out(plan, Then::Guest(asker, began), began),
+            Err(refusal) => {
+                self.charge_share(asker.machine, began.elapsed());
+                self.answer(asker, Err(refusal));
+            }
+        }
+    }
+
+    fn charge_share(&mut self, id: MachineId, took: Duration) {
+        if let Some(sight) = self.sight_mut(id) {
+            sight.share.take(took);
         }
     }
 
     /// A guest's change is in force, or is not.
-    pub(super) fn on_view_changed(&mut self, asker: Asker, changed: Result<Done, ChangeError>) {
+    pub(super) fn on_view_changed(
+        &mut self,
+        asker: Asker,
+        began: Instant,
+        changed: Result<Done, ChangeError>,
+    ) {
+        self.charge_share(asker.machine, began.elapsed());
         let outcome = match changed {
             Ok(done) => Ok(Reply::Changed {
                 effects: u32::try_from(done.effects).unwrap_or(u32::MAX),
