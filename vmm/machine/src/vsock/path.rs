@@ -111,7 +111,8 @@ pub(super) fn check(path: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Remove the socket at `path` if nobody listens at it.
+/// Remove the socket at `path` if nobody listens at it. Between the question and the removal somebody may
+/// begin to: two machines must not be given one path, which is for whoever gives them out to see to.
 fn make_way(path: &str, address: &SocketAddrUnix) -> Result<(), MachineError> {
     let failed = |error: io::Error| MachineError::VsockSocket {
         path: path.into(),
