@@ -147,6 +147,12 @@ impl AsFd for AgentOffer {
     }
 }
 
+impl AsRawFd for AgentOffer {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
 impl AsFd for AgentStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use actor::Address;
+use devices::virtio::MmioWrite;
 use devices::{PortRead, PortWrite, Ports};
 use hv::SystemEvent;
 
@@ -13,6 +14,7 @@ use crate::console::{self, Console};
 use crate::control::Report;
 use crate::io::Request;
 use crate::life::End;
+use crate::vsock::Window;
 
 /// How a vCPU goes on after an exit.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +31,7 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) struct Board {
     pub ports: Ports,
+    pub window: Option<Window>,
     pub devices: Address<Request>,
     pub console: Console,
     pub reports: Address<Report>,
@@ -39,12 +42,14 @@ pub(crate) struct Board {
 impl Board {
     pub fn new(
         ports: Ports,
+        window: Option<Window>,
         devices: Address<Request>,
         console: Console,
         reports: Address<Report>,
     ) -> Self {
         Board {
             ports,
+            window,
             devices,
             console,
             reports,
@@ -90,14 +95,31 @@ impl Board {
         Next::Enter
     }
 
-    /// The guest reads an address that is not memory: no device is mapped there yet.
-    pub fn read_address(&mut self, _address: u64, data: &mut [u8]) -> Next {
-        data.fill(0xff);
+    /// The guest reads an address that is not memory. What nobody answers reads as ones.
+    pub fn read_address(&mut self, address: u64, data: &mut [u8]) -> Next {
+        match (&self.window, Window::offset(address)) {
+            (Some(window), Some(offset)) => window.read(offset, data),
+            _ => data.fill(0xff),
+        }
         Next::Enter
     }
 
-    /// The guest wrote to an address that is not memory: no device is mapped there yet.
-    pub fn write_address(&mut self, _address: u64, _data: &[u8]) -> Next {
+    /// The guest wrote `data` to an address that is not memory.
+    pub fn write_address(&mut self, address: u64, data: &[u8]) -> Next {
+        let (Some(window), Some(offset)) = (&self.window, Window::offset(address)) else {
+            return Next::Enter;
+        };
+        let asked = match window.write(offset, data) {
+            MmioWrite::Done => Ok(()),
+            MmioWrite::Activate => self.devices.call(|reply| Request::Activate { reply }),
+            MmioWrite::Reset => self.devices.call(|reply| Request::Reset { reply }),
+            MmioWrite::Notify(queue) => {
+                window.ring(queue);
+                Ok(())
+            }
+        };
+        // Without an owner the device stays as it is.
+        let _ = asked;
         Next::Enter
     }
 

@@ -1,31 +1,28 @@
 //! `control`: the thread that talks to the supervisor.
 //!
-//! It starts the other threads, announces them, and from then on sleeps in poll(2) over the link and
-//! its mailbox's doorbell. What an order or a report brings about is decided in [`Life`]; this
-//! file carries it out. It is the only one that ends: every other thread is ended and joined by it.
+//! It announces the threads that [`cradle`](crate::cradle) has started, and from then on sleeps in
+//! poll(2) over the link and its mailbox's doorbell. What an order or a report brings about is decided
+//! in [`Life`]; this file carries it out. It is the only one that ends: every other thread is ended and
+//! joined by it.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actor::{Address, Mailbox, mailbox_with_doorbell};
-use hv::{BlankVm, Entry, HvError, Hypervisor, Kicker, Vm};
-use link::{
-    HaltCause, LinkError, MachineConfig, Thread, ThreadKind, ToMachine, ToSupervisor, VERSION,
-};
+use actor::Mailbox;
+use hv::{HvError, Kicker, Vm};
+use link::{HaltCause, LinkError, Thread, ThreadKind, ToMachine, ToSupervisor, VERSION};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::board::Board;
 use crate::console::Console;
 use crate::life::{Act, Cause, End, Event, Life};
 use crate::peer::{Peer, time_left};
 use crate::vcpu::{self, Command};
-use crate::{
-    EXIT_FAULT, EXIT_NO_SUPERVISOR, EXIT_PROTOCOL, MachineError, TinyImage, builder, io, threads,
-};
+use crate::{EXIT_FAULT, EXIT_NO_SUPERVISOR, EXIT_PROTOCOL, MachineError, io, threads, vsock};
 
-/// A vCPU has at most three reports open (left, first output, ended), and `io` one.
-const MAILBOX: usize = 3 * link::MAX_VCPUS as usize + 1;
+/// A vCPU has at most three reports open (left, first output, ended), and `io` one, and one for each agent
+/// session that may be open: a session counts until its report is answered. So it is never full.
+pub(crate) const MAILBOX: usize = 3 * link::MAX_VCPUS as usize + 1 + vsock::SESSIONS;
 
 /// Threads are ready in well under a millisecond; past this time something is broken.
 const READY_BOUND: Duration = Duration::from_secs(5);
@@ -56,6 +53,12 @@ pub(crate) enum Report {
     Ended { index: u16, end: End },
     /// The machine's first byte of output has gone out.
     FirstOutput { monotonic_ns: u64 },
+    /// The guest's agent has connected; the supervisor is to have the descriptor. `io` sends it without
+    /// waiting.
+    Agent {
+        source_port: u32,
+        descriptor: OwnedFd,
+    },
 }
 
 /// What wakes the thread.
@@ -65,66 +68,6 @@ enum Wake {
     PeerLost(LinkError),
     /// A thread did not end in time.
     Overdue,
-}
-
-/// What a machine has that does not depend on its order: made while the supervisor is on its way.
-#[derive(Debug)]
-pub(crate) struct Cradle {
-    reports: Address<Report>,
-    mailbox: Mailbox<Report>,
-    io: io::Handle,
-    console: Console,
-    blank: BlankVm,
-}
-
-impl Cradle {
-    /// Start `io`, take the console, and make a VM without memory.
-    ///
-    /// # Errors
-    /// No thread, no descriptors, or KVM refuses.
-    pub fn new(console: OwnedFd, kvm: OwnedFd) -> Result<Self, MachineError> {
-        let (reports, mailbox) =
-            mailbox_with_doorbell(MAILBOX).map_err(MachineError::system("make an eventfd"))?;
-        Ok(Cradle {
-            io: io::start(reports.clone())?,
-            console: Console::new(console)?,
-            blank: Hypervisor::from_fd(kvm).blank_vm()?,
-            reports,
-            mailbox,
-        })
-    }
-
-    /// Build what `config` says, start its vCPU threads, and wait until each waits for its orders.
-    ///
-    /// # Errors
-    /// Something could not be built, or a thread did not get ready.
-    pub fn grow(self, tiny: &TinyImage, config: &MachineConfig) -> Result<Control, MachineError> {
-        let (vm, entry) = builder::build(self.blank, tiny, config, &self.io.serial_interrupt)?;
-        let vm = Arc::new(vm);
-        let start = |index: u16| {
-            let entry = Entry {
-                argument: index.into(),
-                ..entry
-            };
-            let (ports, requests) = (self.io.ports.clone(), self.io.requests.clone());
-            let board = Board::new(ports, requests, self.console.clone(), self.reports.clone());
-            vcpu::start(index, Arc::clone(&vm), entry, board).map(Some)
-        };
-        let vcpus = (0..config.vcpus).map(start).collect::<Result<_, _>>()?;
-        let mut control = Control {
-            life: Life::new(config.vcpus),
-            mailbox: self.mailbox,
-            vcpus,
-            io: Some(self.io),
-            io_tid: None,
-            console: self.console,
-            end_by: None,
-            lost: None,
-            _vm: vm,
-        };
-        control.await_ready()?;
-        Ok(control)
-    }
 }
 
 /// The actor.
@@ -145,7 +88,32 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    fn await_ready(&mut self) -> Result<(), MachineError> {
+    /// A machine whose threads have been started.
+    pub fn new(
+        mailbox: Mailbox<Report>,
+        vcpus: Vec<vcpu::Handle>,
+        io: io::Handle,
+        console: Console,
+        vm: Arc<Vm>,
+    ) -> Self {
+        Control {
+            life: Life::new(vcpus.len() as u16),
+            mailbox,
+            vcpus: vcpus.into_iter().map(Some).collect(),
+            io: Some(io),
+            io_tid: None,
+            console,
+            end_by: None,
+            lost: None,
+            _vm: vm,
+        }
+    }
+
+    /// Wait until every thread waits for its orders.
+    ///
+    /// # Errors
+    /// One did not get as far in time.
+    pub fn await_ready(&mut self) -> Result<(), MachineError> {
         let deadline = Instant::now() + READY_BOUND;
         let mut missing = self.vcpus.len();
         while missing > 0 || self.io_tid.is_none() {
@@ -284,6 +252,13 @@ impl Control {
             Report::FirstOutput { monotonic_ns } => {
                 self.say(peer, &ToSupervisor::FirstOutput { monotonic_ns });
             }
+            Report::Agent {
+                source_port,
+                descriptor,
+            } => self.tell(peer, |peer| {
+                let message = ToSupervisor::Agent { source_port };
+                peer.send_with(&message, descriptor.as_fd())
+            }),
             // Each thread reports itself ready once, before `run`.
             Report::IoReady { .. } | Report::VcpuReady { .. } => {}
         }
@@ -325,10 +300,14 @@ impl Control {
     /// Tell the supervisor. One that is gone, or does not read, ends the machine: the loop finds the
     /// link lost.
     fn say(&mut self, peer: &Peer, message: &ToSupervisor) {
+        self.tell(peer, |peer| peer.send(message));
+    }
+
+    fn tell(&mut self, peer: &Peer, send: impl FnOnce(&Peer) -> Result<(), LinkError>) {
         if self.lost.is_some() {
             return;
         }
-        if let Err(error) = peer.send(message) {
+        if let Err(error) = send(peer) {
             self.lost = Some(error);
             // The acts are orders to end, which need no peer.
             self.happen(peer, Event::PeerLost);

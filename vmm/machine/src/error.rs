@@ -59,9 +59,26 @@ pub enum MachineError {
         #[source]
         error: io::Error,
     },
-    /// The event loop of the devices could not be set up.
-    #[error("event loop: {0:?}")]
-    EventLoop(event_manager::Error),
+    /// The guest's vsock address is out of range.
+    #[error("vsock cid {0}: from 3 to 4294967294 are possible")]
+    VsockCid(u32),
+    /// The vsock device cannot listen at this path.
+    #[error("vsock path {path:?}: {why}")]
+    VsockPath {
+        /// The path asked for.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The kernel refused a socket at the vsock device's path.
+    #[error("vsock path {path:?}: {error}")]
+    VsockSocket {
+        /// The path asked for.
+        path: String,
+        /// The kernel's answer.
+        #[source]
+        error: io::Error,
+    },
     /// A thread of this machine did not get ready.
     #[error("{0} did not get ready in time")]
     NotReady(String),

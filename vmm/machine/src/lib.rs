@@ -8,15 +8,18 @@
 //!   └──▲──────────────────▲──────────────┘                             │     │
 //!      │ report           └───────────── report ───────────────────────┤     │ string of bytes
 //!   ┌──┴─────────────────────────┐                                     │     ▼
-//!   │ io: owner of the devices   │◀──── ask (access with an effect) ───┘   console pipe
-//!   └────────────────────────────┘
+//!   │ io: owner of the devices   │◀──── ask (access with an effect) ───┤   console pipe
+//!   └──▲───────────────────▲─────┘                                     │
+//!      │ unix sockets      └────────── ioeventfd (queue notify) ◀──────┘
+//!   host's clients and servers of the guest's vsock
 //! ```
 //!
 //! Who waits for whom: a vCPU waits for `io` (an access with an effect) and, for a bounded time, for the
-//! reader of the console; `control` waits for a thread that has said that it ends; `io` waits for
-//! nobody. Nobody but `control` touches the link, and each of its sends is bounded in time. There is
-//! no lock. What threads see of each other beyond messages are the register files of [`devices`] and
-//! the console's counters, made of atomics.
+//! reader of the console; `control` waits for a thread that has said that it ends, and once, before any
+//! vCPU runs, for `io` to take over the vsock device; `io` waits for nobody. Nobody but `control`
+//! touches the link, and each of its sends is bounded in time. There is no lock. What threads see of
+//! each other beyond messages are the register files of [`devices`], the console's counters, made of
+//! atomics, and the eventfds that a guest rings for its queues.
 //!
 //! [`run`] is the life of the process. It builds what the supervisor orders, announces every thread
 //! of the process, and enters the guest no sooner than the supervisor says `Go`; the vCPU threads wait
@@ -38,12 +41,14 @@ mod board;
 mod builder;
 mod console;
 mod control;
+mod cradle;
 mod error;
 mod io;
 mod life;
 mod peer;
 mod threads;
 mod vcpu;
+mod vsock;
 
 use std::os::fd::OwnedFd;
 
@@ -51,7 +56,7 @@ use link::{Listener, ToSupervisor};
 
 pub use error::MachineError;
 
-use control::Cradle;
+use cradle::Cradle;
 use peer::Peer;
 
 /// Exit code: no supervisor came, or it went away (EX_UNAVAILABLE of sysexits.h).

@@ -79,9 +79,28 @@ impl Peer {
     /// # Errors
     /// [`LinkError::Full`] when it has not read by then; the link is not used again.
     pub fn send(&self, message: &ToSupervisor) -> Result<(), LinkError> {
+        self.patiently(|link| link.send(message))
+    }
+
+    /// The same, with a copy of `descriptor`.
+    ///
+    /// # Errors
+    /// As [`Peer::send`].
+    pub fn send_with(
+        &self,
+        message: &ToSupervisor,
+        descriptor: BorrowedFd<'_>,
+    ) -> Result<(), LinkError> {
+        self.patiently(|link| link.send_with(message, descriptor))
+    }
+
+    fn patiently(
+        &self,
+        send: impl Fn(&Link<ToSupervisor, ToMachine>) -> Result<(), LinkError>,
+    ) -> Result<(), LinkError> {
         let deadline = Instant::now() + SEND_BOUND;
         loop {
-            match self.link.send(message) {
+            match send(&self.link) {
                 Err(LinkError::Full) => {}
                 sent => return sent,
             }

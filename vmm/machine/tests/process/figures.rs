@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use link::{ThreadKind, ToMachine, ToSupervisor};
+use link::{ThreadKind, ToMachine, ToSupervisor, VsockConfig};
 
 use crate::Test;
 use crate::guest::Program;
-use crate::supervisor::{born, order, spawn, tid_of};
+use crate::supervisor::{born, order_with, spawn, tid_of};
+use crate::vsock::Scratch;
 
 pub const TESTS: &[Test] = &[
     (
@@ -86,38 +87,44 @@ fn an_idle_machine_uses_no_time_of_its_own() {
 
 /// Prints the figures; the bounds leave room for a busy host and an unoptimized build.
 fn the_start_is_short_and_the_process_small() {
-    let mut to_born = Vec::new();
-    let mut to_byte = Vec::new();
-    let mut rss = 0;
-    for _ in 0..20 {
-        let mut machine = spawn("assembled");
-        std::thread::sleep(Duration::from_millis(2));
-        let start = Instant::now();
-        machine.send(&order(2, Program::new().print("x").spin().bytes()));
-        assert!(matches!(machine.recv(), Some(ToSupervisor::Born { .. })));
-        to_born.push(start.elapsed());
-        let go = Instant::now();
-        machine.send(&ToMachine::Go);
-        machine.read_some(1);
-        to_byte.push(go.elapsed());
-        let status = std::fs::read_to_string(format!("/proc/{}/status", machine.pid())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS"))
-            .unwrap();
-        rss = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let scratch = Scratch::new();
+    let vsock = VsockConfig {
+        cid: 3,
+        path: Some(scratch.path("v.sock")),
+        agent: true,
+    };
+    for vsock in [None, Some(vsock)] {
+        let with = if vsock.is_some() { "with" } else { "without" };
+        println!("{with} a vsock device:");
+        let mut to_born = Vec::new();
+        let mut to_byte = Vec::new();
+        let mut rss = 0;
+        for _ in 0..20 {
+            let mut machine = spawn("assembled");
+            std::thread::sleep(Duration::from_millis(2));
+            let script = Program::new().print("x").spin().bytes();
+            let start = Instant::now();
+            machine.send(&order_with(2, script, vsock.clone()));
+            assert!(matches!(machine.recv(), Some(ToSupervisor::Born { .. })));
+            to_born.push(start.elapsed());
+            let go = Instant::now();
+            machine.send(&ToMachine::Go);
+            machine.read_some(1);
+            to_byte.push(go.elapsed());
+            rss = machine.resident_kib();
+        }
+        to_born.sort();
+        to_byte.sort();
+        println!(
+            "Create to Born: best {:?}, median {:?}",
+            to_born[0], to_born[10]
+        );
+        println!(
+            "Go to first byte: best {:?}, median {:?}",
+            to_byte[0], to_byte[10]
+        );
+        println!("resident: {rss} KiB, guest's pages included");
+        assert!(to_born[0] < Duration::from_millis(20));
+        assert!(rss < 8192);
     }
-    to_born.sort();
-    to_byte.sort();
-    println!(
-        "Create to Born: best {:?}, median {:?}",
-        to_born[0], to_born[10]
-    );
-    println!(
-        "Go to first byte: best {:?}, median {:?}",
-        to_byte[0], to_byte[10]
-    );
-    println!("resident: {rss} KiB, guest's pages included");
-    assert!(to_born[0] < Duration::from_millis(20));
-    assert!(rss < 8192);
 }

@@ -14,6 +14,7 @@ mod orders;
 mod output;
 mod supervisor;
 mod tiny;
+mod vsock;
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -59,7 +60,14 @@ fn be_machine(tiny: TinyImage, path: &Path) -> u8 {
 fn run_tests(arguments: &[String]) -> ExitCode {
     let filters: Vec<_> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
     let chosen = |name: &str| filters.is_empty() || filters.iter().any(|f| name.contains(*f));
-    let tests: Vec<Test> = [orders::TESTS, output::TESTS, tiny::TESTS, figures::TESTS].concat();
+    let tests: Vec<Test> = [
+        orders::TESTS,
+        output::TESTS,
+        tiny::TESTS,
+        vsock::TESTS,
+        figures::TESTS,
+    ]
+    .concat();
     if arguments.iter().any(|a| a == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;

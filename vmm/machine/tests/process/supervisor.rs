@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use link::{Guest, Link, MachineConfig, Thread, ThreadKind, ToMachine, ToSupervisor, VERSION};
+use link::{
+    Guest, Link, MachineConfig, Thread, ThreadKind, ToMachine, ToSupervisor, VERSION, VsockConfig,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::guest::Program;
@@ -50,6 +52,11 @@ pub fn spawn(image: &str) -> Machine {
 
 /// The order for a machine of 16 MiB.
 pub fn order(vcpus: u16, script: Vec<u8>) -> ToMachine {
+    order_with(vcpus, script, None)
+}
+
+/// The same, of a machine with a vsock device.
+pub fn order_with(vcpus: u16, script: Vec<u8>, vsock: Option<VsockConfig>) -> ToMachine {
     ToMachine::Create {
         version: VERSION,
         machine: MachineConfig {
@@ -57,7 +64,7 @@ pub fn order(vcpus: u16, script: Vec<u8>) -> ToMachine {
             memory_bytes: 16 << 20,
             vcpus,
             guest: Guest::Tiny { script },
-            vsock: None,
+            vsock,
         },
     }
 }
@@ -171,6 +178,16 @@ impl Machine {
             assert!(Instant::now() < deadline, "the process does not end");
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// The time a thread has run so far, by the scheduler's count, in nanoseconds.
