@@ -271,27 +271,7 @@ impl Subsystem for Cpuset {
         task: TaskSlot,
         to: GroupId,
     ) -> Result<(), Refusal> {
-        let (group, state) = (&cx.core.groups[to], self.state(to));
-        for (file, is_empty) in [
-            ("cpuset.cpus", state.cpus.is_empty()),
-            ("cpuset.mems", state.mems.is_empty()),
-        ] {
-            if is_empty {
-                let name = &cx.core.tasks.slots[task].name;
-                let why = format!(", whose {file} is empty");
-                let (enter, group) = (" cannot enter ", &group.path);
-                return Err(Refusal::about(
-                    Errno::ENOSPC,
-                    [
-                        "task ".into(),
-                        name.into(),
-                        enter.into(),
-                        group.into(),
-                        why.into(),
-                    ],
-                ));
-            }
-        }
+        self.takes_tasks(cx.core, task, to)?;
         self.has_seat_for(cx.core, task, to)?;
         cx.touched
             .pin(cx.core.tasks.slots[task].id, || self.cpus_of(cx.core, task));
@@ -381,9 +361,6 @@ impl Subsystem for Cpuset {
         }
     }
 
-    /// The host's CPUs and nodes that the root does not have are, to a guest, none at all: whether
-    /// they are absent or another's makes no difference. What is passed on is the list spelled out,
-    /// since `all` and `N` would mean the host's to [`write`](Self::write).
     fn within(
         &self,
         _core: &Core,

@@ -6,6 +6,7 @@
 use super::{Cpuset, State};
 use crate::core::Core;
 use crate::group::GroupId;
+use crate::table::TaskSlot;
 use crate::{CpuSet, Errno, GroupPath, HostResources, IdSet, NodeSet, Refusal};
 
 /// # Errors
@@ -47,7 +48,10 @@ pub(super) fn mems_are_enforced(host: &HostResources, mems: NodeSet) -> Result<(
     Ok(())
 }
 
-/// A list that a guest wrote, spelled out: `whole` is all that there is for it.
+/// A list that a guest wrote, spelled out: `all` and `N` would mean the host's to who reads it next.
+///
+/// What the host has beyond `whole`, which the root of the guest's view has, is to the guest none at
+/// all: whether a CPU is absent or another's makes no difference.
 ///
 /// # Errors
 /// EINVAL for what is no list, EACCES for a number that the root of the view does not have.
@@ -79,6 +83,30 @@ impl State {
 }
 
 impl Cpuset {
+    /// # Errors
+    /// ENOSPC where the group has no CPUs or no memory nodes to give to the task.
+    pub(super) fn takes_tasks(
+        &self,
+        core: &Core,
+        task: TaskSlot,
+        to: GroupId,
+    ) -> Result<(), Refusal> {
+        let (group, state) = (&core.groups[to], self.state(to));
+        let name = &core.tasks.slots[task].name;
+        for (file, is_empty) in [
+            ("cpuset.cpus", state.cpus.is_empty()),
+            ("cpuset.mems", state.mems.is_empty()),
+        ] {
+            if is_empty {
+                let (enter, why) = (" cannot enter ", format!(", whose {file} is empty"));
+                let path = (&group.path).into();
+                let parts = ["task ".into(), name.into(), enter.into(), path, why.into()];
+                return Err(Refusal::about(Errno::ENOSPC, parts));
+            }
+        }
+        Ok(())
+    }
+
     /// May the group have these values?
     ///
     /// Below a root only the flags are compared: its values are the host's, which may shrink under
