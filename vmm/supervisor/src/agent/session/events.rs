@@ -21,7 +21,7 @@ impl Session {
         if let Some(subscription) = &mut self.subscription {
             match subscription.place(seq) {
                 Place::Old => {}
-                Place::Next if room && !subscription.behind => self.write_event(seq, event, now),
+                Place::Next if room => self.write_event(seq, event, now),
                 Place::Next | Place::After(_) => subscription.behind = true,
             }
         }
