@@ -37,6 +37,6 @@ pub use quantity::{Cycles, Nanoseconds, Reading, Usage};
 pub use refusal::{Errno, Refusal};
 pub use task::{TaskId, TaskKind, TaskName, Tid};
 pub use view::{
-    MAX_VIEW_COMMANDS, MAX_VIEW_PAGE, ViewAccess, ViewCommand, ViewEvent, ViewGroup, ViewId,
-    ViewPath, ViewRoot,
+    MAX_VIEW_COMMANDS, MAX_VIEW_DEPTH, MAX_VIEW_GROUPS, MAX_VIEW_PAGE, MAX_VIEW_VALUE, MAX_VIEWS,
+    ViewAccess, ViewCommand, ViewEvent, ViewGroup, ViewId, ViewPath, ViewRoot,
 };

@@ -58,6 +58,11 @@ impl ViewPath {
         self.0.is_root()
     }
 
+    /// The group above and the name in it; None for the root of the view.
+    pub(super) fn parent_and_name(&self) -> Option<(ViewPath, &str)> {
+        Some((ViewPath(self.0.parent()?), self.0.name()?))
+    }
+
     /// A host's group as a view names it whose root has the path `root`. None for one that is not
     /// in the view, or whose path is too long for one.
     pub(super) fn of(group: &GroupPath, root: &GroupPath) -> Option<ViewPath> {

@@ -24,7 +24,7 @@ use agent_protocol::{
     Ask, Call, FrameReader, FromAgent, Hello, MAX_AGENT_NAME, MAX_CHANGES, MAX_FRAME, MAX_OPEN,
     ToAgent, VERSION, Welcome, encode,
 };
-use container_core::Refusal;
+use container_core::{Refusal, ViewEvent};
 
 use super::ask::{AskError, Asks, NotNow};
 use super::outbox::Outbox;
@@ -32,7 +32,6 @@ use super::rate::Bucket;
 use super::subscription::Subscription;
 use super::{Act, Outcome, Reply, Request, Token, translate};
 use crate::wire::cut;
-use container_core::ViewEvent;
 
 /// An agent introduces itself within this time, or the slot of its session is given up.
 const HELLO_LIMIT: Duration = Duration::from_secs(5);

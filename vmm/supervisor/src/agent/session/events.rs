@@ -7,12 +7,12 @@
 use std::time::Instant;
 
 use agent_protocol::{self as wire, ToAgent, encode};
+use container_core::ViewEvent;
 
 use super::Session;
 use crate::EventId;
 use crate::agent::subscription::{Place, Subscription};
 use crate::agent::{Backlog, Outcome, Reply, translate};
-use container_core::ViewEvent;
 
 impl Session {
     /// A push.
