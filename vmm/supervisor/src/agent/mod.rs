@@ -21,13 +21,14 @@ mod subscription;
 mod translate;
 
 use agent_protocol::Answer;
-use container_core::{HierarchyName, Refusal};
+use container_core::{
+    HierarchyName, Refusal, ViewCommand, ViewEvent, ViewGroup, ViewPath, ViewRoot,
+};
 
 pub use ask::{AskError, NotNow};
 pub use session::Session;
 
 use crate::EventId;
-use container_core::{ViewCommand, ViewEvent, ViewGroup, ViewPath, ViewRoot};
 
 /// Names a request to the keeper; a session uses none twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

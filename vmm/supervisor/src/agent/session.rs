@@ -9,16 +9,11 @@
 //!     ended ─────────────────────────────────────────── Goodbye, Act::End
 //! ```
 //!
-//! Requests are read ahead up to [`MAX_OPEN`] and served one after the other, so that answers come in the
-//! order of the requests. The keeper has at most one thing of a session to do; when events have to be
-//! replayed and requests wait, they take turns. Nothing is read while it could not be served: the stream
-//! fills, and in the end the guest's driver has no credit.
+//! Requests are read ahead up to [`MAX_OPEN`] and served one by one, so that answers come in their order.
+//! The keeper has at most one thing of a session to do; replays and requests take turns. Nothing is read
+//! while it could not be served: the stream fills, and in the end the guest's driver has no credit.
 
 mod events;
-#[cfg(test)]
-mod fake;
-#[cfg(test)]
-mod model;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +24,7 @@ use agent_protocol::{
     Ask, Call, FrameReader, FromAgent, Hello, MAX_AGENT_NAME, MAX_CHANGES, MAX_FRAME, MAX_OPEN,
     ToAgent, VERSION, Welcome, encode,
 };
-use container_core::Refusal;
+use container_core::{Refusal, ViewEvent};
 
 use super::ask::{AskError, Asks, NotNow};
 use super::outbox::Outbox;
@@ -37,7 +32,6 @@ use super::rate::Bucket;
 use super::subscription::Subscription;
 use super::{Act, Outcome, Reply, Request, Token, translate};
 use crate::wire::cut;
-use container_core::ViewEvent;
 
 /// An agent introduces itself within this time, or the slot of its session is given up.
 const HELLO_LIMIT: Duration = Duration::from_secs(5);
@@ -208,8 +202,8 @@ impl Session {
             self.acts.push(Act::AskDone { token, result });
         }
         if matches!(self.state, State::Silent { until } if until <= now) {
-            let limit = HELLO_LIMIT.as_secs();
-            self.end(&format!("no Hello within {limit} s"), true, now);
+            let why = format!("no Hello within {} s", HELLO_LIMIT.as_secs());
+            self.end(&why, true, now);
         } else if self.outbox.deadline().is_some_and(|until| until <= now) {
             self.end("the agent does not read what waits for it", true, now);
         }
@@ -312,10 +306,9 @@ impl Session {
             self.ask_keeper(For::Replay, Request::Replay { after });
             return true;
         }
-        let Some((id, call)) = self.open.front() else {
+        let Some(&(id, ref call)) = self.open.front() else {
             return false;
         };
-        let id = *id;
         self.replayed = false;
         match translate::request(call) {
             Ok(Some(request)) => self.ask_keeper(For::Answer, request),
@@ -354,10 +347,9 @@ impl Session {
     }
 
     fn on_reply(&mut self, outcome: Outcome, now: Instant) {
-        let Some((id, call)) = self.open.front() else {
+        let Some(&(id, ref call)) = self.open.front() else {
             return;
         };
-        let id = *id;
         match (call, outcome) {
             (Call::Subscribe { since }, Ok(Reply::Subscribed { last, backlog })) => {
                 let since = since.map(|since| since.seq);

@@ -3,13 +3,18 @@
 //! Names come as text and are parsed here, once. One that does not parse is an ordinary refusal: whoever
 //! typed it made a mistake, the agent that passed it on did not.
 
-use agent_protocol::{self as wire, Call, Change, FrameError, ToAgent};
-use container_core::{Errno, Refusal};
+use agent_protocol::{self as wire, Call, Change, FrameError, MAX_CHANGES, ToAgent};
+use container_core::{
+    Errno, MAX_VIEW_COMMANDS, Refusal, ViewAccess, ViewCommand, ViewEvent, ViewGroup, ViewPath,
+    ViewRoot,
+};
 
 use super::{Reply, Request};
 use crate::EventId;
 use crate::wire::cut;
-use container_core::{ViewAccess, ViewCommand, ViewEvent, ViewGroup, ViewPath, ViewRoot};
+
+// What the channel lets through in one request is what the framework takes in one plan.
+const _: () = assert!(MAX_CHANGES == MAX_VIEW_COMMANDS);
 
 /// What a call asks the keeper for; None for one that needs no keeper.
 ///
@@ -28,13 +33,7 @@ pub(super) fn request(call: &Call) -> Result<Option<Request>, Refusal> {
             file: file.clone(),
         },
         Call::Change(changes) => {
-            let commands = changes.iter().enumerate().map(|(index, change)| {
-                command(change).map_err(|mut refusal| {
-                    refusal.command = index;
-                    refusal
-                })
-            });
-            Request::Change(commands.collect::<Result<_, _>>()?)
+            Request::Change(changes.iter().map(command).collect::<Result<_, _>>()?)
         }
         Call::Subscribe { since } => Request::Subscribe {
             since: since.map(|wire::EventId { epoch, seq }| EventId { epoch, seq }),

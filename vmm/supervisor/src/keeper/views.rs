@@ -93,27 +93,18 @@ impl Keeper {
             // Its machine has ended, and its session is about to.
             return;
         };
-        if !sight.share.is_left(began) {
+        let view = sight.view;
+        if !sight.share.is_left(began) && costs(&request) {
             let rule = format!(
                 "this guest's requests have taken their part of the supervisor's time, 1 in \
                  {ONE_PART_IN}: ask again later"
             );
             return self.answer(asker, Err(Refusal::new(Errno::EAGAIN, rule)));
         }
-        let view = sight.view;
-        match request {
-            agent::Request::Change(commands) => self.change_view(view, &commands, asker, began),
-            question => {
-                let outcome = self.look(view, asker.machine, question);
-                self.answer(asker, outcome);
-                self.charge_share(asker.machine, began.elapsed());
+        let outcome = match request {
+            agent::Request::Change(commands) => {
+                return self.change_view(view, &commands, asker, began);
             }
-        }
-    }
-
-    /// What a question is answered.
-    fn look(&mut self, view: ViewId, machine: MachineId, question: agent::Request) -> Outcome {
-        match question {
             agent::Request::Roots => Ok(Reply::Roots(self.framework.view_roots(view))),
             agent::Request::Tree { hierarchy, after } => self
                 .framework
@@ -121,19 +112,20 @@ impl Keeper {
                 .map(|(groups, more)| Reply::Tree { groups, more }),
             agent::Request::Read { group, file } => {
                 // Its own threads and no others: what a guest can cause is bounded by its own size.
-                let tasks = self.tasks.of_machine(machine);
+                let tasks = self.tasks.of_machine(asker.machine);
                 self.sample(&tasks);
                 let read = self.framework.view_read(view, &group, &file);
                 read.map(Reply::File)
             }
-            agent::Request::Subscribe { since } => Ok(self.subscribe(machine, since)),
-            agent::Request::Replay { after } => Ok(Reply::Replayed(self.backlog(machine, after))),
+            agent::Request::Subscribe { since } => Ok(self.subscribe(asker.machine, since)),
+            agent::Request::Replay { after } => {
+                Ok(Reply::Replayed(self.backlog(asker.machine, after)))
+            }
             // Pushes that its machine's other sessions want still pass the wire.
             agent::Request::Unsubscribe => Ok(Reply::Unsubscribed),
-            agent::Request::Change(_) => {
-                Err(Refusal::new(Errno::EINVAL, "a change is no question"))
-            }
-        }
+        };
+        self.answer(asker, outcome);
+        self.charge_share(asker.machine, began.elapsed());
     }
 
     fn change_view(
@@ -290,6 +282,15 @@ impl Keeper {
     fn sight_mut(&mut self, id: MachineId) -> Option<&mut Sight> {
         self.machines.get_mut(id)?.sight.as_mut()
     }
+}
+
+/// Whether a request may be refused for what others before it took. Those that a session cannot do
+/// without, its greeting and its events, are charged and answered all the same: there are few of them.
+fn costs(request: &agent::Request) -> bool {
+    matches!(
+        request,
+        agent::Request::Tree { .. } | agent::Request::Read { .. } | agent::Request::Change(_)
+    )
 }
 
 fn page(log: &EventLog<ViewEvent>, last: EventId) -> Backlog {

@@ -7,12 +7,12 @@
 use std::time::Instant;
 
 use agent_protocol::{self as wire, ToAgent, encode};
+use container_core::ViewEvent;
 
 use super::Session;
 use crate::EventId;
 use crate::agent::subscription::{Place, Subscription};
 use crate::agent::{Backlog, Outcome, Reply, translate};
-use container_core::ViewEvent;
 
 impl Session {
     /// A push.
@@ -21,7 +21,7 @@ impl Session {
         if let Some(subscription) = &mut self.subscription {
             match subscription.place(seq) {
                 Place::Old => {}
-                Place::Next if room && !subscription.behind => self.write_event(seq, event, now),
+                Place::Next if room => self.write_event(seq, event, now),
                 Place::Next | Place::After(_) => subscription.behind = true,
             }
         }

@@ -1,3 +1,8 @@
+mod ask;
+mod events;
+mod fake;
+mod model;
+
 use std::time::Duration;
 
 use agent_protocol::{
@@ -6,8 +11,8 @@ use agent_protocol::{
 use agent_protocol::{MAX_CHANGES, MAX_FRAME};
 use container_core::{CpuSet, Errno, ViewGroup};
 
-use super::fake::{Keeper, Stage, hello, numbers, path, since};
-use crate::agent::{Act, AskError, NotNow, Request, Token};
+use crate::agent::{Act, NotNow, Request, Token};
+use fake::{Keeper, Stage, hello, path};
 
 /// What a session makes of this, said after the handshake.
 fn end_after(messages: &[FromAgent]) -> String {
@@ -225,6 +230,8 @@ fn an_agent_that_does_not_read_is_not_served_and_after_10_s_cut_off() {
         stage.session.ask(Ask::Ping, 1, stage.now),
         Err(NotNow::Full)
     );
+    let open = stage.session.open.len();
+    assert!(open < usize::from(MAX_OPEN), "not even read ahead");
     let waiting = stage.session.output().len();
     assert!((256 * 1024..256 * 1024 + MAX_FRAME).contains(&waiting));
     stage.pass(Duration::from_secs(9));
@@ -234,132 +241,6 @@ fn an_agent_that_does_not_read_is_not_served_and_after_10_s_cut_off() {
     stage.pass(Duration::from_secs(1));
     let end = ("the agent does not read what waits for it", true);
     assert_eq!(stage.end(), Some(end));
-}
-
-#[test]
-fn pushes_are_written_as_they_come_and_a_hole_is_filled_by_the_keeper() {
-    let mut stage = Stage::open();
-    stage.request(1, Call::Subscribe { since: None });
-    stage.settle();
-    stage.happen(1, false);
-    stage.tell();
-    assert!(!stage.session.output().is_empty());
-    stage.happen(1, true);
-    stage.happen(1, false);
-    stage.tell();
-    assert!(matches!(
-        stage.asked,
-        Some((_, Request::Replay { after: 1 }))
-    ));
-    stage.happen(1, false);
-    stage.settle();
-    let all = [(1, true), (2, true), (3, true), (4, true)];
-    assert_eq!(numbers(&stage.heard), all);
-}
-
-#[test]
-fn what_the_log_no_longer_keeps_is_reported_as_a_gap() {
-    let mut stage = Stage::silent(Keeper::new(2, 100));
-    stage.greet();
-    (0..5).for_each(|_| stage.happen(1, false));
-    stage.request(1, since(1));
-    stage.settle();
-    assert_eq!(numbers(&stage.heard), [(4, false), (4, true), (5, true)]);
-    stage.request(2, since(77));
-    stage.settle();
-    let gap =
-        |message: &ToAgent| matches!(message, ToAgent::Gap { lost: None, next } if next.seq == 4);
-    assert_eq!(stage.heard.iter().filter(|message| gap(message)).count(), 1);
-}
-
-#[test]
-fn no_event_follows_the_answer_to_unsubscribe() {
-    let mut stage = Stage::open();
-    stage.request(1, Call::Subscribe { since: None });
-    stage.settle();
-    stage.happen(1, true);
-    stage.happen(1, false);
-    stage.tell();
-    assert!(matches!(stage.asked, Some((_, Request::Replay { .. }))));
-    stage.request(2, Call::Unsubscribe);
-    stage.feed(usize::MAX);
-    stage.keep();
-    stage.happen(1, false);
-    stage.settle();
-    stage.happen(1, false);
-    stage.settle();
-    let last = stage.heard.last();
-    assert!(matches!(
-        last,
-        Some(ToAgent::Answer {
-            id: 2,
-            outcome: Ok(Reply::Unsubscribed)
-        })
-    ));
-    assert_eq!(numbers(&stage.heard), [(1, true), (2, true), (3, true)]);
-}
-
-#[test]
-fn a_question_of_the_host_is_answered_or_times_out_and_a_late_answer_is_no_fault() {
-    let mut stage = Stage::open();
-    assert_eq!(stage.session.ask(Ask::Info, 70, stage.now), Ok(vec![]));
-    stage.pass(Duration::from_secs(2));
-    assert_eq!(stage.session.ask(Ask::Ping, 71, stage.now), Ok(vec![]));
-    let answer = |id, answer| FromAgent::Answer { id, answer };
-    stage.say(&answer(
-        2,
-        Answer::Declined {
-            why: "\n".repeat(900),
-        },
-    ));
-    stage.settle();
-    let why = "\u{fffd}".repeat(256);
-    let result = Ok(Answer::Declined { why });
-    assert_eq!(stage.acts[1..], [Act::AskDone { token: 71, result }]);
-    stage.pass(Duration::from_secs(3));
-    let result = Err(AskError::TimedOut);
-    assert_eq!(stage.acts[2..], [Act::AskDone { token: 70, result }]);
-    let info = Answer::Info {
-        agent: "x".into(),
-        vcpus: 1,
-        uptime_ns: 1,
-    };
-    stage.say(&answer(1, info));
-    stage.settle();
-    assert_eq!((stage.acts.len(), stage.end()), (3, None));
-    stage.say(&answer(1, Answer::Pong));
-    stage.settle();
-    assert_eq!(fault(&mut stage), "an answer to 1, which was not asked");
-}
-
-#[test]
-fn an_agent_that_answers_nothing_is_soon_asked_nothing() {
-    let mut stage = Stage::open();
-    for token in 0..4 {
-        assert!(stage.session.ask(Ask::Ping, token, stage.now).is_ok());
-    }
-    stage.pass(Duration::from_secs(6));
-    assert_eq!(
-        stage.session.ask(Ask::Ping, 4, stage.now),
-        Err(NotNow::TooMany)
-    );
-    stage.settle();
-    assert_eq!(stage.acts.len(), 5, "opened, and four timed out");
-}
-
-#[test]
-fn a_question_answered_with_something_else_ends_the_session_and_the_question() {
-    let mut stage = Stage::open();
-    assert!(stage.session.ask(Ask::Info, 1, stage.now).is_ok());
-    stage.say(&FromAgent::Answer {
-        id: 1,
-        answer: Answer::Ending,
-    });
-    stage.feed(usize::MAX);
-    let why = fault(&mut stage);
-    assert_eq!(why, "Info is answered with Ending");
-    let result = Err(AskError::Ended(why));
-    assert_eq!(stage.acts[1], Act::AskDone { token: 1, result });
 }
 
 #[test]

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use agent_protocol::{Call, EventId as WireId, FrameReader, FromAgent, Hello, ToAgent, VERSION};
 use container_core::{Errno, HierarchyName, Refusal, ViewAccess, ViewEvent, ViewPath, ViewRoot};
 
-use super::Session;
 use crate::EventId;
 use crate::agent::outbox::MAX_OUTPUT;
-use crate::agent::{Act, Backlog, Outcome, Reply, Request, Token};
+use crate::agent::{Act, Backlog, Outcome, Reply, Request, Session, Token};
 
 pub const EPOCH: u64 = 7;
 
