@@ -31,7 +31,11 @@ pub fn take_over(vcpu: Vcpu) {
     // Whatever this vCPU did since it last held the channel may have set its timer anew.
     ARMED_UNTIL.store(0, Relaxed);
     COUNT.store(vcpu.count, Relaxed);
-    if HOLDER.swap(vcpu.index + 1, Relaxed) != vcpu.index + 1 {
+    let before = HOLDER.swap(vcpu.index + 1, Relaxed);
+    if before == 0 {
+        ioapic::silence_pic();
+    }
+    if before != vcpu.index + 1 {
         lapic::turn_on();
         ioapic::route_vsock_to(vcpu.index);
     }

@@ -2,6 +2,7 @@
 //!
 //! Registers are those of the Intel 82093AA, reached through an index and a window.
 
+use crate::cpu;
 use crate::layout::VSOCK_GSI;
 
 const SELECT: *mut u32 = 0xfec0_0000 as *mut u32;
@@ -13,6 +14,15 @@ const ENTRIES: u32 = 0x10;
 /// Fixed delivery to one processor, active high, edge triggered, not masked, at the vector that the
 /// stub answers.
 const VECTOR: u32 = 0x21;
+
+/// The mask register of the first 8259.
+const PIC_MASK: u16 = 0x21;
+
+/// Masks all lines of the old interrupt controller. KVM raises a line at both, and the first vCPU takes
+/// what the old one has, at whatever vector that was left with: 5, an exception, for the device's.
+pub fn silence_pic() {
+    cpu::out(PIC_MASK, &[0xff]);
+}
 
 /// Sends the vsock device's interrupt to vCPU `index`, whose local controller must be on. (KVM gives
 /// a vCPU's local controller the vCPU's number as its id.)

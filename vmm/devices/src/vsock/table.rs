@@ -31,11 +31,11 @@ pub(super) const RESETS_WAITING: usize = 256;
 
 /// Room for the guest's bytes, as Linux gives a socket: at a millisecond's round trip it carries 256 MB/s.
 const ROOM: u32 = 256 * 1024;
-/// Room of a connection made when [`ROOMS`] are given away.
+/// Room of a connection made while [`ROOMS`] others have that.
 const SMALL_ROOM: u32 = 4 * 1024;
-/// So much room is given out by the larger measure: with the small ones after it at most 20 MiB a device, however
+/// So many connections have the larger room: with the small rooms of all others at most 20 MiB a device, however
 /// many of its streams stand still.
-const ROOMS: u64 = 16 * 1024 * 1024;
+const ROOMS: usize = 64;
 
 /// How long a guest may take to answer a request: as long as Linux waits in connect().
 const REQUEST_PATIENCE: Duration = Duration::from_secs(2);
@@ -60,8 +60,8 @@ pub(super) struct Table {
     pub(super) line: VecDeque<ConnectionId>,
     pub(super) resets: VecDeque<Reset>,
     deadlines: BTreeSet<(Instant, ConnectionId)>,
-    /// Room given to the connections together.
-    rooms: u64,
+    /// How many connections have the larger room.
+    rooms: usize,
     pub(super) counters: Counters,
     /// Where counters start: 0 but in tests.
     pub(super) first_count: u32,
@@ -164,12 +164,12 @@ impl Table {
         if !self.has_room() {
             return Err(Refused);
         }
-        let room = if self.rooms + u64::from(ROOM) <= ROOMS {
+        let room = if self.rooms < ROOMS {
+            self.rooms += 1;
             ROOM
         } else {
             SMALL_ROOM
         };
-        self.rooms += u64::from(room);
         let mut connection = Connection::new(state, room, self.first_count);
         connection.owed = owed;
         self.connections.insert(id, connection);
@@ -211,7 +211,9 @@ impl Table {
     ) -> Option<Connection> {
         self.set_deadline(id, None);
         let connection = self.connections.remove(&id)?;
-        self.rooms -= u64::from(connection.granted.buf_alloc());
+        if connection.granted.buf_alloc() == ROOM {
+            self.rooms -= 1;
+        }
         if connection.in_line {
             // At most a thousand short comparisons, and only while the guest is slow to take packets.
             self.line.retain(|waiting| *waiting != id);
