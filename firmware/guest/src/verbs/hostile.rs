@@ -2,12 +2,17 @@
 
 use alloc::vec::Vec;
 
+use alloc::string::String;
+
 use agent_protocol::{Call, FromAgent, PORT, PRIVILEGED_PORTS, encode};
 
 use crate::channel::Channel;
 use crate::connection::{Flow, Phase};
 use crate::failure::Failure;
 use crate::session::PATIENCE_SECONDS;
+
+/// The number of the first request of `flood`: a session counts from 1.
+const FIRST_FLOOD_ID: u32 = 1 << 31;
 
 /// How long `flood` waits for room.
 const STALL_MICROSECONDS: u64 = 5_000_000;
@@ -23,22 +28,24 @@ pub fn flood(channel: &mut Channel, count: u64) -> Result<(), Failure> {
     let vcpu = channel.vcpu();
     let (session, net, _) = channel.session()?;
     let roots = session.welcome.roots.first();
-    let hierarchy = roots.map_or("none", |root| &root.hierarchy).into();
-    let request = FromAgent::Request {
-        id: 1,
-        call: Call::Tree {
-            hierarchy,
+    let hierarchy: String = roots.map_or("none", |root| &root.hierarchy).into();
+    // Numbers that no request of this session has had: one that is open already would end it at once.
+    let frame = |sent: u64| {
+        let call = Call::Tree {
+            hierarchy: hierarchy.clone(),
             after: None,
-        },
+        };
+        let id = FIRST_FLOOD_ID.wrapping_add(sent as u32);
+        encode(&FromAgent::Request { id, call })
+            .map_err(|_| Failure::wrong("a message too long to send"))
     };
-    let frame = encode(&request).map_err(|_| Failure::wrong("a message too long to send"))?;
     let flow = session.flow;
     let mut sent = 0;
     let how = loop {
         if sent == count {
             break "sent";
         }
-        match net.send(flow, &frame, STALL_MICROSECONDS) {
+        match net.send(flow, &frame(sent)?, STALL_MICROSECONDS) {
             Ok(true) if net.phase(flow) == Phase::Open => sent += 1,
             Ok(_) => break "cut off after",
             Err(Failure::TimedOut) => break "stalled after",
