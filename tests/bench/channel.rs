@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use crate::support::Run;
 
-pub fn bench() {
-    round_trips::bench();
-    releases::bench();
-    throughput::bench();
-    neighbour::bench();
-}
+/// By name: `cargo bench -- channel` is all of them.
+pub const PARTS: [(&str, fn()); 4] = [
+    ("channel: round trips", round_trips::bench),
+    ("channel: releases", releases::bench),
+    ("channel: bytes", throughput::bench),
+    ("channel: neighbour", neighbour::bench),
+];
 
 /// What a guest prints of many times that it has taken: `WHAT N: p50 X ns p99 Y ns`.
 #[derive(Clone, Copy)]

@@ -31,8 +31,10 @@ fn main() {
     if wanted("moves") {
         moves::bench();
     }
-    if wanted("channel") {
-        channel::bench();
+    for (name, bench) in channel::PARTS {
+        if wanted(name) {
+            bench();
+        }
     }
 }
 

@@ -5,33 +5,49 @@ use super::{Figures, Rounds, script};
 use crate::support::{Run, two_cpus};
 
 /// Of each kind of neighbour, one after the other, so that the host's noise meets all of them.
-const ROUNDS: usize = 10;
-const EACH: usize = 500;
-/// Lines of a neighbour's script: enough to last as long as a round, as a script's bytes allow.
-const LINES: usize = 1_200;
+const ROUNDS: usize = 6;
+/// Round trips in a row, as many as the session's limit allows, and how often in a round.
+const EACH: usize = 200;
+const BURSTS: usize = 8;
+/// After which the session may send as many again.
+const REFILL: &str = "sleep 70ms";
+/// Bytes of a neighbour's script: it is to last as long as a round, and 64 KiB are the most.
+const SCRIPT_BYTES: usize = 60_000;
+/// What a step takes beside its text.
+const STEP_BYTES: usize = 24;
 
 const GOAL: f64 = 1.2;
 
 /// Neighbours, the harmless one first: what each does over and over.
-const NEIGHBOURS: [(&str, &[&str]); 6] = [
+const NEIGHBOURS: [(&str, &[&str]); 7] = [
     ("computes", &["forever"]),
+    (
+        "prints",
+        &["print the quick brown fox jumps over the lazy dog, and the lazy dog does not mind"],
+    ),
     ("asks", &["ping 1000"]),
     ("floods", &["flood 1000"]),
-    ("half-opens", &["half-open 500", "disconnect"]),
-    ("sends garbage", &["garbage", "huge"]),
+    ("half-opens", &["half-open 1000", "disconnect"]),
     (
-        "does all of it",
-        &[
-            "flood 200",
-            "half-open 100",
-            "disconnect",
-            "unprivileged",
-            "garbage",
-            "badqueue loop",
-            "badqueue outside",
-        ],
+        "breaks its queues",
+        &["badqueue loop", "badqueue outside", "badqueue jump"],
     ),
+    ("does all of it", &ALL_OF_IT),
 ];
+
+/// After `garbage` no session is opened for a second, which is spent on something else.
+const ALL_OF_IT: [&str; 18] = {
+    let mut lines = ["unprivileged"; 18];
+    (lines[0], lines[1]) = ("flood 500", "garbage");
+    let mut at = 2;
+    while at < 17 {
+        lines[at] = "half-open 1000";
+        lines[at + 1] = "disconnect";
+        lines[at + 2] = "badqueue jump";
+        at += 3;
+    }
+    lines
+};
 
 pub fn bench() {
     println!("channel: an agent's round trips beside another guest, each on a CPU of its own");
@@ -43,7 +59,7 @@ pub fn bench() {
     for _ in 0..ROUNDS {
         for (index, (_, lines)) in NEIGHBOURS.iter().enumerate() {
             let (figures, to_the_end) = round(cpus, lines);
-            beside[index].push(figures);
+            beside[index].extend(figures);
             lasted[index] &= to_the_end;
         }
     }
@@ -64,13 +80,16 @@ pub fn bench() {
 }
 
 /// One round of `good`'s, and whether `bad` was at work until its end.
-fn round((first, second): (u32, u32), bad: &[&str]) -> (Figures, bool) {
-    let good = [
-        "print up".into(),
-        "sleep 50ms".into(),
-        format!("ping {EACH}"),
-    ];
-    let bad = std::iter::once("print up").chain(bad.iter().copied().cycle().take(LINES));
+fn round((first, second): (u32, u32), bad: &[&str]) -> (Vec<Figures>, bool) {
+    let burst = [REFILL.into(), format!("ping {EACH}")];
+    let good = std::iter::repeat_n(burst, BURSTS).flatten();
+    let mut room = SCRIPT_BYTES;
+    let bad = bad.iter().copied().cycle().take_while(|line| {
+        let fits = room >= STEP_BYTES + line.len();
+        room -= fits as usize * (STEP_BYTES + line.len());
+        fits
+    });
+    let bad = std::iter::once("print up").chain(bad);
     let spec = format!(
         r#"
 [hierarchy.placement]
@@ -92,18 +111,20 @@ groups = ["placement:/bad"]
 agent = "delegate"
 guest = {{ tiny = [{}] }}
 "#,
-        script(good),
+        script(good.chain(["print measured".into(), "halt".into()])),
         script(bad)
     );
     let mut run = Run::start(&spec);
     run.line("bad | vcpu0: up");
-    let figures = Figures::of(&mut run, "good", "ping");
+    let figures = (0..BURSTS).map(|_| Figures::of(&mut run, "good", "ping"));
+    let figures = figures.collect();
     let report = run.report();
     let bad = report.machines.iter().find(|machine| machine.name == "bad");
     let at_work = bad.is_some_and(|bad| bad.state == "running");
     if at_work {
         run.must("vm stop --force bad");
     }
+    run.must("vm stop --force good");
     run.end();
     (figures, at_work)
 }
