@@ -31,7 +31,10 @@ impl Stage {
             assert!(!self.ended, "nothing comes after the end");
             match act {
                 Act::Ask(token, request) => {
-                    assert!(self.asked.replace((token, request)).is_none(), "one at a time");
+                    assert!(
+                        self.asked.replace((token, request)).is_none(),
+                        "one at a time"
+                    );
                 }
                 Act::End { why, .. } => {
                     assert!(why.chars().count() <= 256 && !why.chars().any(char::is_control));
