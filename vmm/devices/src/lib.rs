@@ -11,11 +11,14 @@ mod bus;
 mod exit;
 mod ports;
 mod serial;
+pub mod virtio;
+pub mod vsock;
 
 pub use bus::Bus;
 pub use exit::{EXIT_PORT, FAULT_PORT, RESET_PORT};
 pub use ports::{PortRead, PortWrite, Ports};
 pub use serial::{Registers, SERIAL_GSI, SERIAL_PORT, Serial};
+pub use vsock::{VSOCK_GSI, VSOCK_MMIO_ADDRESS, Vsock};
 
 /// What a device map can be refused for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -32,14 +32,16 @@ pub enum Read {
     Bytes(usize),
     /// Nothing now.
     Nothing,
-    /// Nothing any more: the host's side will send no more.
+    /// Nothing any more: the host's side will send no more. It may still take bytes.
     End,
-    /// The stream is broken.
+    /// The stream is broken, or closed in both directions, and has nothing left to read.
     Gone,
 }
 
-/// What the device wants to be told of a stream. Of a broken or fully closed one it is told in any case,
-/// as readable.
+/// What the device wants to be told of a stream. That it is broken or closed in both directions counts as
+/// readable and as writable, whichever is wanted. Where neither is, the device is told nothing, not even that (the stream
+/// must leave epoll, which reports a hang-up unasked): it cannot act on it before the guest makes
+/// room, and would be told again and again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
     /// That there is something to read, or its end.
