@@ -104,11 +104,11 @@ impl Session {
         if session.welcome.version != VERSION {
             return Err(Failure::wrong("the supervisor speaks another version"));
         }
-        if memory.subscribed {
-            if let Err(refusal) = session.subscribe(net, memory)? {
-                let what = alloc::format!("subscription refused: {}", refusal.rule);
-                return Err(Failure::Wrong(what.into()));
-            }
+        if memory.subscribed
+            && let Err(refusal) = session.subscribe(net, memory)?
+        {
+            let what = alloc::format!("subscription refused: {}", refusal.rule);
+            return Err(Failure::Wrong(what.into()));
         }
         Ok(session)
     }
