@@ -54,7 +54,7 @@ fn a_guest_sees_its_part_of_the_tree_and_nothing_else() {
         "vcpu0: get placement:/ debug.cgroup_css_links",
         "vcpu0: set placement:/ cpuset.cpus 0",
         "vcpu0: ping",
-        "exit",
+        "barrier",
     ]))
     .end();
     let said = said(&ended.lines);

@@ -182,6 +182,10 @@ fn is_outside(village: &Village, command: &Command) -> bool {
     }
 }
 
+fn is_limit(op: &Op) -> bool {
+    matches!(op, Op::Write(_, file, _) if file.starts_with("cgroup.max"))
+}
+
 /// One step of what happens outside of web's first view; whether anything did.
 fn step_outside(village: &mut Village, step: &Step) -> bool {
     match step {
@@ -218,7 +222,7 @@ fn step_outside(village: &mut Village, step: &Step) -> bool {
 }
 
 proptest! {
-    #![proptest_config(cases(100))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn what_happens_outside_of_a_view_makes_no_difference_to_anything_in_it(
@@ -229,7 +233,12 @@ proptest! {
         // `x` is everybody's.
         village.views.retain(|view| !view.roots.contains_key("x") || view.machine.as_str() != "web");
         for some in &before {
-            step(&mut village, some);
+            // A limit above the root is felt inside when others use it up: that is what it is for.
+            let without_limits = match some {
+                Step::Host(ops) => Step::Host(ops.iter().filter(|op| !is_limit(op)).cloned().collect()),
+                other => other.clone(),
+            };
+            step(&mut village, &without_limits);
         }
         let guesses = guesses();
         let found_out = village.found_out(0, &guesses);

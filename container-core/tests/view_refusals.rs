@@ -532,6 +532,18 @@ fn sizes_that_a_guest_can_cause_are_bounded() {
             ),
         ],
     );
+    // The longest echo there is still fits a frame of the agent's channel, which is 64 KiB.
+    let garbage = "\u{1}".repeat(MAX_VIEW_VALUE);
+    for file in [
+        "cpuset.cpus",
+        "cpuset.placement",
+        "notify_on_release",
+        "cgroup.max.depth",
+        "tasks",
+    ] {
+        let (errno, rule) = house.refused(set("p:/hot", file, &garbage));
+        assert_eq!((errno, rule.len() < 48 * 1024), (EINVAL, true), "{file}");
+    }
     let many = vec![set("p:/hot", "notify_on_release", "1"); MAX_VIEW_COMMANDS + 1];
     let refusal = house.ask(&many).unwrap_err();
     assert_eq!((refusal.errno, refusal.command), (E2BIG, MAX_VIEW_COMMANDS));

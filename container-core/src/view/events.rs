@@ -80,8 +80,8 @@ impl Framework {
             Event::GroupRemoved { group } => Some(ViewEvent::GroupRemoved {
                 group: path(group)?,
             }),
-            // The root is `/` before and after.
-            Event::GroupRenamed { .. } if groups.contains(&root) => None,
+            // The old name of the root itself is no path in the view, which is rooted in the new one
+            // already: a root is `/` before and after, and nothing is seen.
             Event::GroupRenamed { from, to } => Some(ViewEvent::GroupRenamed {
                 from: path(from)?,
                 to: path(to)?,

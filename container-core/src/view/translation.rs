@@ -10,7 +10,7 @@ use crate::{GroupPath, Refusal};
 const ABOVE: &str = "a limit above the root of this view refuses it";
 
 impl View {
-    /// The refusal in the guest's names, errno and index as they are.
+    /// The refusal of one command in the guest's names, its errno as it is.
     pub(super) fn retell(&self, refusal: Refusal, root: &GroupPath) -> Refusal {
         let words: Option<String> = refusal
             .parts
@@ -19,10 +19,7 @@ impl View {
             .collect();
         // A sentence that was not taken apart is the host's.
         let words = words.filter(|_| !refusal.parts.is_empty());
-        Refusal {
-            command: refusal.command,
-            ..Refusal::plain(refusal.errno, words.unwrap_or_else(|| ABOVE.into()))
-        }
+        Refusal::plain(refusal.errno, words.unwrap_or_else(|| ABOVE.into()))
     }
 
     /// None for what is outside.

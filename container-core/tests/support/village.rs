@@ -100,10 +100,14 @@ fn writes() -> impl Strategy<Value = (&'static str, &'static str)> {
         3 => (Just("cpuset.mems"), select(vec!["0", "0", "\n", "1"])),
         5 => (flags, select(vec!["0", "1"])),
         2 => (Just("cpuset.placement"), select(vec!["float", "one-to-one"])),
-        2 => (select(vec!["cgroup.max.depth", "cgroup.max.descendants"]), select(vec!["0", "2", "5", "max"])),
+        2 => (select(vec!["cgroup.max.depth", "cgroup.max.descendants"]), limits()),
         1 => (select(vec!["cpuacct.usage", "cpuacct.cycles"]), select(vec!["0", "1"])),
         1 => (Just("release_agent"), Just("/secret/agent")),
     ]
+}
+
+fn limits() -> impl Strategy<Value = &'static str> {
+    select(vec!["0", "2", "5", "max"])
 }
 
 fn kinds() -> impl Strategy<Value = TaskKind> {
@@ -117,6 +121,9 @@ pub fn ops() -> impl Strategy<Value = Op> {
         5 => place().prop_map(Op::Rmdir),
         4 => (place(), 0..3usize).prop_map(|(place, name)| Op::Rename(place, name)),
         8 => (place(), writes()).prop_map(|(place, (file, value))| Op::Write(place, file, value)),
+        // The first two groups are above most roots.
+        2 => (0..2usize, select(vec!["cgroup.max.depth", "cgroup.max.descendants"]), limits())
+            .prop_map(|(place, file, limit)| Op::Write(place, file, limit)),
         10 => (place(), place()).prop_map(|(place, task)| Op::Attach(place, task)),
         3 => (place(), kinds(), place()).prop_map(|(m, kind, parent)| Op::Fork(m, kind, parent)),
         1 => place().prop_map(Op::Exit),

@@ -226,13 +226,15 @@ impl Channel {
         }
         let (session, net, memory) = self.session()?;
         net.wait(deadline, |net| {
-            let heard = session.pump(net, memory);
-            let result = done(memory);
-            // What came before the end counts.
-            if result.is_none() {
-                heard?;
+            loop {
+                let heard = session.pump_one(net, memory);
+                // What came before the end counts.
+                match done(memory) {
+                    Some(result) => return Ok(Some(result)),
+                    None if heard? => {}
+                    None => return Ok(None),
+                }
             }
-            Ok(result)
         })
     }
 

@@ -134,7 +134,8 @@ impl Net {
     }
 
     /// Waits until the host has room or the connection is gone. An answer to the driver's request may
-    /// say "none" and be the last that comes by itself, so it has to ask again: by returning.
+    /// say "none" and be the last word for a host that tells nothing unasked, so it asks again now and
+    /// then.
     fn wait_for_credit(&mut self, flow: Flow, patience: u64) -> Result<(), Failure> {
         let deadline = self.clock.deadline(patience);
         loop {

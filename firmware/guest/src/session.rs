@@ -1,7 +1,7 @@
 //! A session with the supervisor, over one connection: requests and their answers, and what the
 //! supervisor says by itself.
 //!
-//! Whatever waits for the supervisor comes through [`Session::pump`], which keeps events for later and
+//! Whatever waits for the supervisor comes through [`Session::pump_one`], which keeps events for later and
 //! answers the supervisor's own requests at once: so they are answered whenever any verb waits.
 
 use alloc::string::String;
@@ -97,17 +97,18 @@ impl Session {
         };
         session.say(net, &FromAgent::Hello(hello))?;
         net.wait(net.seconds(PATIENCE_SECONDS), |net| {
-            session.pump(net, memory)?;
-            Ok((session.welcome.version != 0).then_some(()))
+            session.pump_until(net, memory, |session| {
+                (session.welcome.version != 0).then_some(())
+            })
         })?;
         if session.welcome.version != VERSION {
             return Err(Failure::wrong("the supervisor speaks another version"));
         }
-        if memory.subscribed {
-            if let Err(refusal) = session.subscribe(net, memory)? {
-                let what = alloc::format!("subscription refused: {}", refusal.rule);
-                return Err(Failure::Wrong(what.into()));
-            }
+        if memory.subscribed
+            && let Err(refusal) = session.subscribe(net, memory)?
+        {
+            let what = alloc::format!("subscription refused: {}", refusal.rule);
+            return Err(Failure::Wrong(what.into()));
         }
         Ok(session)
     }
@@ -139,8 +140,7 @@ impl Session {
     ) -> Result<Result<Reply, Refusal>, Failure> {
         let asked = self.ask(net, call)?;
         let (id, outcome) = net.wait(net.seconds(PATIENCE_SECONDS), |net| {
-            self.pump(net, memory)?;
-            Ok(self.answer.take())
+            self.pump_until(net, memory, |session| session.answer.take())
         })?;
         if id != asked {
             return Err(Failure::wrong("an answer to another question"));
@@ -164,30 +164,47 @@ impl Session {
         Ok(())
     }
 
-    /// Takes in what has come.
+    /// Takes in messages until `done` gives something, or there are no more for now.
+    fn pump_until<T>(
+        &mut self,
+        net: &mut Net,
+        memory: &mut Memory,
+        done: impl Fn(&mut Self) -> Option<T>,
+    ) -> Result<Option<T>, Failure> {
+        while self.pump_one(net, memory)? {
+            if let Some(result) = done(self) {
+                return Ok(Some(result));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes in one message, if one has come whole; whether one had. Nothing takes in more than it waits
+    /// for, so that a burst of events waits on the host's side instead of being lost here.
     ///
     /// # Errors
     ///
     /// [`Failure::Ended`] once the session is over, with the supervisor's reason if it gave one.
-    pub fn pump(&mut self, net: &mut Net, memory: &mut Memory) -> Result<(), Failure> {
+    pub fn pump_one(&mut self, net: &mut Net, memory: &mut Memory) -> Result<bool, Failure> {
         loop {
-            let reader = &mut self.reader;
-            let taken = net.take(self.flow, |bytes| reader.push(bytes))?;
-            while let Some(message) = self
-                .reader
-                .next_message()
-                .map_err(|_| Failure::wrong("what the supervisor sends is no message"))?
-            {
-                self.hear(net, memory, message)?;
+            let message = self.reader.next_message();
+            match message {
+                Ok(Some(message)) => {
+                    self.hear(net, memory, message)?;
+                    return Ok(true);
+                }
+                Ok(None) => {}
+                Err(_) => return Err(Failure::wrong("what the supervisor sends is no message")),
             }
-            if taken == 0 {
+            let reader = &mut self.reader;
+            if net.take(self.flow, |bytes| reader.push(bytes))? == 0 {
                 break;
             }
         }
         if net.is_drained(self.flow) {
             return Err(Failure::Ended("no goodbye".into()));
         }
-        Ok(())
+        Ok(false)
     }
 
     fn hear(

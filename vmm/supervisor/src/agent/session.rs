@@ -28,7 +28,7 @@ use container_core::{Refusal, ViewEvent};
 
 use super::ask::{AskError, Asks, NotNow};
 use super::outbox::Outbox;
-use super::rate::Bucket;
+use super::rate::{self, Bucket};
 use super::subscription::Subscription;
 use super::{Act, Outcome, Reply, Request, Token, translate};
 use crate::wire::cut;
@@ -235,9 +235,11 @@ impl Session {
 
     fn read(&mut self, now: Instant) {
         while self.may_read() {
+            let room = self.reader.room();
             let heard = match self.reader.next_message::<FromAgent>() {
                 Ok(Some(message)) => {
-                    self.bucket.take();
+                    let bytes = self.reader.room() - room;
+                    self.bucket.take(rate::cost(&message, bytes));
                     self.hear(message)
                 }
                 Ok(None) => return,
@@ -249,10 +251,7 @@ impl Session {
         }
     }
 
-    /// Take one message in.
-    ///
-    /// # Errors
-    /// The rule it breaks.
+    /// Take one message in. The error is the rule it breaks.
     fn hear(&mut self, message: FromAgent) -> Result<(), String> {
         match (message, &self.state) {
             (FromAgent::Hello(hello), State::Silent { .. }) => self.on_hello(hello),

@@ -196,6 +196,12 @@ fn packet() -> impl Strategy<Value = (Header, usize, usize)> {
     )
 }
 
+fn ask(world: &mut World) {
+    if let Ok(id) = world.vsock.request(1, 1, world.now) {
+        world.host.connect(id).unwrap();
+    }
+}
+
 proptest! {
     #[test]
     fn no_packets_break_the_device_or_its_bounds(
@@ -213,10 +219,7 @@ proptest! {
                 3 => world.host.ends.values_mut().for_each(|end| end.room = 900),
                 4 => world.pass(std::time::Duration::from_secs(3)),
                 5 => world.host.ends.values_mut().for_each(|end| end.to_guest.extend([1; 5000])),
-                6 => {
-                    let asked = world.vsock.request(1, 1, world.now);
-                    asked.map_or((), |id| world.host.connect(id).unwrap());
-                }
+                6 => ask(&mut world),
                 _ => {}
             }
             world.settle();

@@ -235,6 +235,40 @@ fn a_host_that_closes_is_read_to_its_last_byte_and_the_guest_has_time_to_agree()
 }
 
 #[test]
+fn a_host_that_vanishes_takes_what_waited_for_it_along() {
+    let mut world = World::new(16);
+    world.host.room = 0;
+    let id = world.connect(1000);
+    world.send(&world.header(id, op::RW), b"waits");
+    world.host.end(id).gone = true;
+    // Noticed by reading alone.
+    let turn = world
+        .vsock
+        .on_ready(id, true, false, &mut world.host, world.now);
+    world.run(turn);
+    assert_eq!(world.heard(), [(op::SHUTDOWN, shutdown::BOTH)]);
+    assert_eq!(world.host.closed(id).from_guest, b"");
+}
+
+#[test]
+fn a_guest_cannot_answer_what_it_was_not_asked() {
+    let mut world = World::new(16);
+    world.refills = false;
+    while world.rx.free() < 16 {
+        world.send_op(id(7, 7), op::RW, 0);
+        world.receive();
+    }
+    let id = world.request(80);
+    world.inbox.clear();
+    world.send_op(id, op::RESPONSE, 0);
+    assert!(!world.host.end(id).established);
+    world.refills = true;
+    assert_eq!(world.heard(), [(op::RST, 0), (op::REQUEST, 0)]);
+    world.send_op(id, op::RESPONSE, 0);
+    assert!(world.host.end(id).established);
+}
+
+#[test]
 fn a_guest_that_resets_closes_the_stream_and_hears_nothing() {
     let mut world = World::new(16);
     let id = world.connect(1000);

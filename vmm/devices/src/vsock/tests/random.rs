@@ -131,7 +131,8 @@ impl Traffic {
             .extend((from..endpoint.given).map(|at| byte(id, false, at)));
     }
 
-    /// The guest's program reads; its driver says so as Linux does, when the host may believe that room is short.
+    /// The guest's program reads; its driver says so as Linux does, when the host may believe that
+    /// room is short.
     fn guest_reads(&mut self, id: ConnectionId, bytes: u32) {
         let endpoint = self.endpoints.get_mut(&id).unwrap();
         let held = endpoint.rx_cnt.wrapping_sub(endpoint.fwd_cnt);
