@@ -20,6 +20,7 @@ fn main() {
     for source in ["Cargo.toml", "Cargo.lock", "guest.ld", "src"] {
         println!("cargo::rerun-if-changed=guest/{source}");
     }
+    println!("cargo::rerun-if-changed=../guest-agent/protocol");
     let image = build(&guest, &out.join("guest"));
     std::fs::copy(&image, out.join("guest.elf"))
         .unwrap_or_else(|error| panic!("copying {}: {error}", image.display()));
@@ -86,9 +87,25 @@ fn flags(guest: &Path) -> Vec<String> {
     ] {
         flags.push(format!("-Clink-arg=-Wl,--defsym={symbol}={value:#x}"));
     }
-    // No path of the machine that built it stands in the image.
-    flags.push(format!("--remap-path-prefix={}=guest", guest.display()));
+    // No path of the machine that built it stands in the image: of prefixes that fit, the last counts.
+    let workspace = guest.join("../..");
+    let folders = [
+        (cargo_home(), "cargo"),
+        (workspace.canonicalize().unwrap_or(workspace), "pinfold"),
+        (guest.to_path_buf(), "guest"),
+    ];
+    for (folder, name) in folders {
+        flags.push(format!("--remap-path-prefix={}={name}", folder.display()));
+    }
     flags
+}
+
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> PathBuf {
+    match env::var_os("CARGO_HOME") {
+        Some(folder) => folder.into(),
+        None => PathBuf::from(variable("HOME")).join(".cargo"),
+    }
 }
 
 fn variable(name: &str) -> String {

@@ -14,14 +14,25 @@
 //! [vcpuN:] reset              pulse the reset line
 //! ```
 //!
+//! Verbs that make the guest an agent of the supervisor, or use its vsock device in other ways, stand in
+//! a table of their own: [`vsock`].
+//!
 //! DURATION is a whole number and a unit: `50us`, `200ms`, `2s`. A vCPU at the end of its script
 //! exits with code 0.
+
+pub mod vsock;
 
 use crate::step::{Step, Target};
 use crate::{MAX_SCRIPT_BYTES, MAX_TEXT_BYTES, MAX_VCPUS};
 
 /// Longest duration: a week. (The guest's arithmetic holds three, at 10 GHz.)
 const MAX_MICROSECONDS: u64 = 7 * 24 * 3600 * 1_000_000;
+
+/// All of them, for messages.
+const VERBS: &str = "burn, sleep, print, exit, barrier, forever, halt, fault, reset, tree, roots, get, \
+     set, mkdir, rmdir, attach, ping, exits, subscribe, unsubscribe, wait, collect, stamp, reconnect, \
+     disconnect, serve, send, receive, accept, rtt, flood, garbage, huge, half-open, unprivileged or \
+     badqueue";
 
 /// A script that the guest can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,13 +55,10 @@ pub struct ScriptError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// There is nothing on it.
-    #[error("expected a verb (burn, sleep, print, exit, barrier, forever, halt, fault or reset)")]
+    #[error("expected a verb ({VERBS})")]
     Empty,
     /// The verb is none.
-    #[error(
-        "unknown verb {0:?}: expected burn, sleep, print, exit, barrier, forever, halt, fault or \
-         reset"
-    )]
+    #[error("unknown verb {0:?}: expected {VERBS}")]
     UnknownVerb(String),
     /// The prefix names no vCPU.
     #[error("{0:?} names no vCPU: expected vcpu0 to vcpu{last}", last = MAX_VCPUS - 1)]
@@ -121,7 +129,14 @@ fn parse_line(line: &str) -> Result<(Target, Step<'_>), Problem> {
     let (target, rest) = parse_target(line.trim())?;
     let (verb, operand) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     let operand = operand.trim();
-    let step = parse_step(verb, operand)?;
+    let step = match vsock::parse(rest, verb, operand) {
+        Some(parsed) => Step::Vsock(parsed.map_err(|expected| Problem::Operand {
+            verb: verb.into(),
+            expected,
+            found: operand.into(),
+        })?),
+        None => parse_step(verb, operand)?,
+    };
     if target.is_some() && step == Step::Barrier {
         return Err(Problem::BarrierForOne);
     }

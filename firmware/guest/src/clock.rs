@@ -1,5 +1,6 @@
 //! Time: deadlines on the time stamp counter, spent computing or halted.
 
+use core::cell::Cell;
 use core::hint::black_box;
 
 use crate::{cpu, lapic};
@@ -32,6 +33,11 @@ impl Clock {
         cpu::timestamp().saturating_add(ticks)
     }
 
+    /// So many ticks of the counter, in nanoseconds.
+    pub fn nanoseconds(&self, ticks: u64) -> u64 {
+        (u128::from(ticks) * 1_000_000 / u128::from(self.tsc_khz)) as u64
+    }
+
     /// Computes until `deadline`, without leaving the guest.
     pub fn burn_until(&self, deadline: u64) {
         let mut state = deadline | 1;
@@ -55,19 +61,35 @@ impl Clock {
 
     /// Halts until `deadline`.
     pub fn sleep_until(&self, deadline: u64) {
-        loop {
-            let left = deadline.saturating_sub(cpu::timestamp());
-            if left == 0 {
-                return;
-            }
-            let microseconds = left.saturating_mul(1000) / self.tsc_khz + 1;
-            lapic::arm(
-                microseconds
-                    .saturating_mul(1000)
-                    .min(lapic::MAX_NANOSECONDS),
-            );
+        while self.arm(deadline).is_some() {
             cpu::wait_for_interrupt();
         }
+    }
+
+    /// Has the timer interrupt this vCPU at `deadline`, or as late as it can before that. Returns until
+    /// when that interrupt is surely yet to come: the timer and the counter need not agree to the
+    /// tick. Nothing if `deadline` is past.
+    pub fn arm(&self, deadline: u64) -> Option<u64> {
+        let now = cpu::timestamp();
+        let left = deadline.saturating_sub(now);
+        if left == 0 {
+            return None;
+        }
+        let microseconds = left.saturating_mul(1000) / self.tsc_khz + 1;
+        let microseconds = microseconds.min(lapic::MAX_NANOSECONDS / 1000);
+        lapic::arm(microseconds * 1000);
+        let ticks = microseconds * self.tsc_khz / 1000;
+        Some(now + ticks - ticks / 64)
+    }
+
+    /// As [`wait_for`](Self::wait_for), at most until `deadline`; whether it is done.
+    pub fn wait_until(&self, deadline: u64, done: impl Fn() -> bool) -> bool {
+        let is_done = Cell::new(false);
+        self.wait_for(|| {
+            is_done.set(done());
+            is_done.get() || cpu::timestamp() >= deadline
+        });
+        is_done.get()
     }
 }
 

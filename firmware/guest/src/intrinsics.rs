@@ -9,6 +9,12 @@ use core::arch::asm;
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 
+/// The precompiled `alloc` calls it where a clean-up during unwinding ends; nothing unwinds here.
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    crate::cpu::exit(crate::layout::PANIC_CODE)
+}
+
 /// # Safety
 ///
 /// As C's `memcpy`.

@@ -20,12 +20,17 @@ const DIVIDE_BY_ONE: u32 = 0b1011;
 /// Longest single shot: what a count holds is 4.29 s.
 pub const MAX_NANOSECONDS: u64 = 4_000_000_000;
 
+/// Turns the controller on: until then it loses the interrupts sent to it.
+pub fn turn_on() {
+    write(SPURIOUS, ON);
+}
+
 /// Has the timer interrupt this vCPU once, in `nanoseconds`, at most [`MAX_NANOSECONDS`].
 ///
 /// Sets everything each time: a sleep is rare, and a flag for "done already" would be one more
 /// thing to hold for each vCPU.
 pub fn arm(nanoseconds: u64) {
-    write(SPURIOUS, ON);
+    turn_on();
     write(DIVIDE, DIVIDE_BY_ONE);
     write(TIMER, ONE_SHOT);
     write(INITIAL_COUNT, nanoseconds.clamp(1, MAX_NANOSECONDS) as u32);

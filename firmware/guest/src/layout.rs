@@ -10,20 +10,35 @@ pub const MAX_VCPUS: u16 = 64;
 pub const IMAGE: u64 = 0x10_0000;
 
 /// Slots, one a vCPU, zero until it boots: a task state segment, then its ring-0 stack.
-pub const SLOTS: u64 = 0x14_0000;
+pub const SLOTS: u64 = 0x15_0000;
 
 /// Size of a slot: 104 bytes of task state segment, and 152 of ring-0 stack, of which the gate with
 /// an interrupt inside uses 80 and a fault report 56.
 pub const SLOT_BYTES: u64 = 256;
 
 /// Ring-3 stacks, one a vCPU.
-pub const STACKS: u64 = 0x15_0000;
+pub const STACKS: u64 = 0x16_0000;
 
 /// Size of a ring-3 stack.
 pub const STACK_BYTES: u64 = 0x4000;
 
-/// The first address the image does not use. A guest needs this much memory.
+/// The first address that is not the image's.
 pub const IMAGE_END: u64 = STACKS + STACK_BYTES * MAX_VCPUS as u64;
+
+/// Memory for the vsock verbs: rings, buffers, what the agent remembers. Other verbs leave it alone.
+pub const HEAP: u64 = 0x28_0000;
+
+/// The end of the heap, and of the memory a guest needs: 4 MiB, the least that a machine can have.
+pub const HEAP_END: u64 = 0x40_0000;
+
+/// Where the registers of the vsock device are, if there is one: a virtio-mmio device, modern.
+pub const VSOCK_MMIO: u64 = 0xd000_0000;
+
+/// Size of its registers, configuration space included.
+pub const VSOCK_MMIO_BYTES: u64 = 0x1000;
+
+/// The device's interrupt: this pin of the one I/O interrupt controller, edge triggered.
+pub const VSOCK_GSI: u32 = 5;
 
 /// Where the boot page lies: a [`BootHeader`], then the script.
 pub const BOOT_PAGE: u64 = 0x1_0000;
@@ -50,6 +65,9 @@ pub const RESET_PULSE: u8 = 0xfe;
 
 /// Exit code of a guest whose Rust panicked.
 pub const PANIC_CODE: u8 = 99;
+
+/// The byte at offset N of the streams of the verbs `send` and `receive` is N modulo this, a prime.
+pub const PATTERN_PERIOD: u64 = 251;
 
 /// The start of the boot page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

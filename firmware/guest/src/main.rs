@@ -4,28 +4,51 @@
 //! ring 0; all Rust is in ring 3, where it runs at full speed even where KVM emulates ring 0. The
 //! interrupt flag is off in ring 3 and is only ever on while a vCPU is halted in the stub's gate.
 //!
-//! It uses no allocator, sets up no device, and knows nothing the boot page does not tell it.
+//! It knows nothing the boot page does not tell it. The vsock verbs make it an agent of the host's
+//! supervisor as well: only they use the allocator and set up a device.
 
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
 mod barrier;
+mod change;
+mod channel;
 mod clock;
+mod connection;
 mod cpu;
+mod failure;
+mod halting;
+mod heap;
 mod intrinsics;
+mod ioapic;
+mod kept;
 mod lapic;
-// Parts of these two files are for the VMM's side.
+// Parts of these files are for the VMM's side.
 #[allow(dead_code)]
 mod layout;
+mod memory;
+mod net;
+mod registers;
 mod run;
+mod samples;
 mod serial;
+mod session;
 #[allow(dead_code)]
 mod step;
+mod vcpu;
+#[allow(dead_code)]
+mod verb;
+mod verbs;
 
 use core::arch::global_asm;
 use core::panic::PanicInfo;
 
 use layout::{BOOT_PAGE, BootHeader};
+
+#[global_allocator]
+static MEMORY: memory::Heap = memory::Heap::new();
 
 global_asm!(
     include_str!("stub.s"),

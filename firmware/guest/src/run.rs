@@ -3,40 +3,42 @@
 use crate::clock::Clock;
 use crate::layout::BootHeader;
 use crate::step::Step;
-use crate::{barrier, cpu, serial};
+use crate::vcpu::Vcpu;
+use crate::{barrier, cpu, serial, verbs};
 
 /// An address that the page tables do not map.
 const UNMAPPED: u64 = 0x4000_0000;
 
 /// Does what `script` says for vCPU `index`, and ends it.
 pub fn script(index: u32, header: &BootHeader, script: &[u8]) -> ! {
-    let clock = Clock::new(header.tsc_khz);
+    let vcpu = Vcpu {
+        index,
+        count: header.vcpus,
+        clock: Clock::new(header.tsc_khz),
+    };
     let mut rest = script;
     while let Some((target, step, after)) = Step::decode(rest) {
         rest = after;
         if target.is_none_or(|target| u32::from(target) == index) {
-            take(step, index, header.vcpus, clock);
+            take(step, vcpu);
         }
     }
-    end(header.vcpus, 0)
+    vcpu.end(0)
 }
 
-fn take(step: Step<'_>, index: u32, vcpus: u32, clock: Clock) {
+fn take(step: Step<'_>, vcpu: Vcpu) {
+    let clock = vcpu.clock;
     match step {
         Step::Burn(microseconds) => clock.burn_until(clock.deadline(microseconds)),
         Step::Sleep(microseconds) => clock.sleep_until(clock.deadline(microseconds)),
-        Step::Print(text) => serial::print(index, text, clock),
-        Step::Exit(code) => end(vcpus, code),
-        Step::Barrier => barrier::wait(vcpus, clock),
+        Step::Print(text) => serial::print(vcpu.index, text, clock),
+        Step::Exit(code) => vcpu.end(code),
+        Step::Barrier => barrier::wait(vcpu.count, clock),
         Step::Forever => clock.burn_until(u64::MAX),
         Step::Halt => cpu::halt(),
         // SAFETY: none: the page is not mapped, and the fault that this meets is what was asked for.
         Step::Fault => unsafe { (UNMAPPED as *mut u8).write_volatile(0) },
         Step::Reset => cpu::reset(),
+        Step::Vsock(verb) => verbs::run(verb, vcpu),
     }
-}
-
-fn end(vcpus: u32, code: u8) -> ! {
-    barrier::leave(vcpus);
-    cpu::exit(code)
 }

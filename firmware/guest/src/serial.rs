@@ -29,6 +29,24 @@ impl Line {
         }
     }
 
+    /// A line that begins with `vcpuN: `.
+    fn of(index: u32) -> Self {
+        let mut line = Self::new();
+        line.push(b"vcpu");
+        if index >= 10 {
+            line.push(&[b'0' + (index / 10 % 10) as u8]);
+        }
+        line.push(&[b'0' + (index % 10) as u8]);
+        line.push(b": ");
+        line
+    }
+
+    /// Ends the line, for which there is always room: the rest is cut before it.
+    fn end(&mut self) {
+        self.length = self.length.min(self.bytes.len() - 1);
+        self.push(b"\n");
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         for (slot, &byte) in self.bytes[self.length..].iter_mut().zip(bytes) {
             *slot = byte;
@@ -56,15 +74,18 @@ impl Write for Line {
 
 /// Writes `vcpuN: TEXT` and a newline.
 pub fn print(index: u32, text: &[u8], clock: Clock) {
-    let mut line = Line::new();
-    line.push(b"vcpu");
-    if index >= 10 {
-        line.push(&[b'0' + (index / 10 % 10) as u8]);
-    }
-    line.push(&[b'0' + (index % 10) as u8]);
-    line.push(b": ");
+    let mut line = Line::of(index);
     line.push(text);
-    line.push(b"\n");
+    line.end();
+    line.send(clock);
+}
+
+/// Writes `vcpuN: WHAT` and a newline.
+pub fn print_args(index: u32, what: fmt::Arguments<'_>, clock: Clock) {
+    let mut line = Line::of(index);
+    // A `Line` never fails.
+    let _ = line.write_fmt(what);
+    line.end();
     line.send(clock);
 }
 

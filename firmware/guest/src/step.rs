@@ -3,6 +3,8 @@
 //! One source file, compiled into the guest, which decodes, and into the crate that hands the guest
 //! out, which encodes. Numbers are little-endian.
 
+use crate::verb::Verb;
+
 /// Longest text of a [`Step::Print`], in bytes.
 pub const MAX_TEXT_BYTES: usize = 1000;
 
@@ -27,6 +29,8 @@ pub enum Step<'a> {
     Fault,
     /// Pulse the reset line.
     Reset,
+    /// Something with the vsock device.
+    Vsock(Verb<'a>),
 }
 
 /// The vCPU that a step is for; every one if none.
@@ -49,6 +53,7 @@ impl<'a> Step<'a> {
                 out(text);
             }
             Self::Exit(code) => out(&[*code]),
+            Self::Vsock(verb) => verb.encode(out),
             Self::Barrier | Self::Forever | Self::Halt | Self::Fault | Self::Reset => {}
         }
     }
@@ -73,6 +78,7 @@ impl<'a> Step<'a> {
             7 => (Self::Halt, bytes),
             8 => (Self::Fault, bytes),
             9 => (Self::Reset, bytes),
+            10 => Verb::decode(bytes).map(|(verb, rest)| (Self::Vsock(verb), rest))?,
             _ => return None,
         };
         Some(((target != EVERY_VCPU).then_some(target), step, rest))
@@ -89,6 +95,7 @@ impl<'a> Step<'a> {
             Self::Halt => 7,
             Self::Fault => 8,
             Self::Reset => 9,
+            Self::Vsock(_) => 10,
         }
     }
 }

@@ -75,8 +75,9 @@ idt:
     .endif
     .set vector, vector + 1
     .endr
-    GATE timer, RING_0               # vector 0x20
-    .space 14 * 16
+    GATE awaited, RING_0             # vector 0x20: the timer
+    GATE awaited, RING_0             # vector 0x21: the vsock device
+    .space 13 * 16
     GATE spurious, RING_0            # vector 0x2f
 idt_end:
 
@@ -125,7 +126,7 @@ gate:
     cli
     iretq
 
-timer:
+awaited:
     mov $0xfee000b0, %eax            # end of interrupt
     movl $0, (%rax)
 spurious:

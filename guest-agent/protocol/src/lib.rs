@@ -12,8 +12,10 @@
 
 extern crate alloc;
 
+mod frame;
 mod message;
 
+pub use frame::{FrameError, FrameReader, encode};
 pub use message::{
     Access, Answer, Ask, Call, Change, Event, EventId, FromAgent, Group, Hello, Refusal, Reply,
     Root, ToAgent, Welcome,

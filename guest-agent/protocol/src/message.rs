@@ -5,8 +5,12 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::MAX_CHANGES;
 
 /// From the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +138,7 @@ pub enum Call {
     },
     /// Change groups: all of it is in force, or none. At most
     /// [`MAX_CHANGES`](crate::MAX_CHANGES).
-    Change(Vec<Change>),
+    Change(#[serde(deserialize_with = "changes")] Vec<Change>),
     /// Have events pushed: those after `since`, which may be past already, or those from now on.
     Subscribe {
         /// The last event that was seen.
@@ -208,7 +212,7 @@ pub enum Reply {
 /// Why not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// The name of an errno, as `EBUSY`.
+    /// The name of an errno, as `EBUSY`; never its number, which differs between systems.
     pub errno: String,
     /// The rule, a sentence with both operands.
     pub rule: String,
@@ -315,4 +319,31 @@ pub enum Answer {
         /// One sentence.
         why: String,
     },
+}
+
+/// Reads a list of changes and keeps one more than [`MAX_CHANGES`] of it: enough to see that there are too
+/// many. Left to itself a list makes room for what it claims, up to a megabyte.
+fn changes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Change>, D::Error> {
+    struct Changes;
+
+    impl<'de> Visitor<'de> for Changes {
+        type Value = Vec<Change>;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("a list of changes")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Change>, A::Error> {
+            let claimed = list.size_hint().unwrap_or(0);
+            let mut kept = Vec::with_capacity(claimed.min(MAX_CHANGES));
+            while let Some(change) = list.next_element()? {
+                if kept.len() <= MAX_CHANGES {
+                    kept.push(change);
+                }
+            }
+            Ok(kept)
+        }
+    }
+
+    from.deserialize_seq(Changes)
 }
