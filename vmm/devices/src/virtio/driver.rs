@@ -1,5 +1,5 @@
-//! A driver's side of one split queue, for tests: written from VIRTIO 1.2, 2.7, and knowing nothing of the
-//! device's side.
+//! A driver's side of one split queue, for tests: written from VIRTIO 1.2, 2.7, and knowing nothing
+//! of the device's side.
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 

@@ -1,7 +1,7 @@
 //! The virtio-mmio register file (VIRTIO 1.2, 4.2.2).
 //!
-//! Every register is an atomic word. vCPU threads answer reads and store writes by themselves; two events
-//! are for the device's owner, and the vCPU that causes one waits for it:
+//! Every register is an atomic word. vCPU threads answer reads and store writes by themselves; two
+//! events are for the device's owner, and the vCPU that causes one waits for it:
 //!
 //! ```text
 //!   status 0 ──ACKNOWLEDGE──DRIVER──▶ features ──FEATURES_OK──▶ queues ──DRIVER_OK──▶ live
@@ -10,9 +10,9 @@
 //!      └────────── owner clears everything ◀── Reset ◀── status written 0, at any time
 //! ```
 //!
-//! Two vCPUs that race here may leave any mixture of what they wrote. The owner takes one copy of a queue's
-//! words and trusts only what it has checked of that copy, so they harm their own device and no more.
-//! No register is read-modify-written in a loop.
+//! Two vCPUs that race here may leave any mixture of what they wrote. The owner takes one copy of a
+//! queue's words and trusts only what it has checked of that copy, so they harm their own device
+//! and no more. No register is read-modify-written in a loop.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -117,7 +117,8 @@ impl Registers {
         }
     }
 
-    /// A read of the register at `offset`. What is not there, or is not read in this size, reads as ones.
+    /// A read of the register at `offset`. What is not there, or is not read in this size, reads as
+    /// ones.
     pub fn read(&self, offset: u64, data: &mut [u8]) {
         data.fill(0xff);
         if let Some(at) = offset.checked_sub(register::CONFIG) {
@@ -196,8 +197,8 @@ impl Registers {
         if (get(&self.status) | bits) & status::FEATURES_OK == 0 {
             bits &= !status::DRIVER_OK;
         }
-        // A driver never clears a bit but by a reset (2.1.1), so bits are only added; and of two vCPUs that
-        // add DRIVER_OK only one has added it.
+        // A driver never clears a bit but by a reset (2.1.1), so bits are only added; and of two
+        // vCPUs that add DRIVER_OK only one has added it.
         let before = self.status.fetch_or(bits, Ordering::AcqRel);
         if bits & !before & status::DRIVER_OK != 0 {
             return MmioWrite::Activate;

@@ -1,9 +1,10 @@
 //! One split queue: what the driver offers is taken only after it was checked.
 //!
-//! The indices are virtio-queue's; what a chain holds is walked here, because a driver's mistake has to be
-//! told from the end of a chain. A mistake breaks the queue ([`Broken`]): the device then asks for a
-//! reset, instead of guessing what was meant. All bounds come from the queue's size, at most
-//! [`QUEUE_SIZE_MAX`]: chains offered at once, and descriptors of one chain, indirect ones included.
+//! The indices are virtio-queue's; what a chain holds is walked here, because a driver's mistake
+//! has to be told from the end of a chain. A mistake breaks the queue ([`Broken`]): the device then
+//! asks for a reset, instead of guessing what was meant. All bounds come from the queue's size, at
+//! most [`QUEUE_SIZE_MAX`]: chains offered at once, and descriptors of one chain, indirect ones
+//! included.
 
 use std::sync::atomic::{Ordering, fence};
 
@@ -18,8 +19,8 @@ use super::spec::split;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Broken;
 
-/// A chain of buffers that the driver has handed over, in guest memory throughout. Kept and filled again, so
-/// that a packet costs no allocation.
+/// A chain of buffers that the driver has handed over, in guest memory throughout. Kept and filled
+/// again, so that a packet costs no allocation.
 #[derive(Debug, Default)]
 pub(crate) struct Chain {
     head: u16,
@@ -91,8 +92,8 @@ impl Ring {
         chain.head = descriptors.head_index();
         chain.readable.clear();
         chain.writable.clear();
-        // A chain ends at a descriptor that names no next one. The iterator ends there too, but also where a
-        // descriptor cannot be read and where one loops.
+        // A chain ends at a descriptor that names no next one. The iterator ends there too, but
+        // also where a descriptor cannot be read and where one loops.
         let mut ended = false;
         for (walked, descriptor) in descriptors.by_ref().enumerate() {
             if walked >= usize::from(limit) {
@@ -127,7 +128,8 @@ impl Ring {
         Ok(())
     }
 
-    /// Have the driver ring when it offers more. True if it has offered some meanwhile: it may not ring for those.
+    /// Have the driver ring when it offers more. True if it has offered some meanwhile: it may not
+    /// ring for those.
     pub fn wait_for_kick(&mut self, memory: &GuestMemoryMmap<()>) -> Result<bool, Broken> {
         self.kicks_off = false;
         self.queue.enable_notification(memory).map_err(|_| Broken)
@@ -149,7 +151,8 @@ impl Ring {
         if self.queue.event_idx_enabled() {
             return self.queue.needs_notification(memory).map_err(|_| Broken);
         }
-        // What was given back must be visible before the driver's wish is read, or both sides could wait.
+        // What was given back must be visible before the driver's wish is read, or both sides could
+        // wait.
         fence(Ordering::SeqCst);
         let flags: u16 = memory
             .load(GuestAddress(self.queue.avail_ring()), Ordering::Acquire)

@@ -9,9 +9,9 @@ pub(super) struct Overrun;
 
 /// What the guest may send.
 ///
-/// `told_fwd_cnt`, `fwd_cnt` and `received` follow one another on the circle, never more than `buf_alloc`
-/// apart: bytes up to `fwd_cnt` have gone to the stream, those up to `received` wait, and of those after
-/// `told_fwd_cnt` the guest believes that they wait.
+/// `told_fwd_cnt`, `fwd_cnt` and `received` follow one another on the circle, never more than
+/// `buf_alloc` apart: bytes up to `fwd_cnt` have gone to the stream, those up to `received` wait,
+/// and of those after `told_fwd_cnt` the guest believes that they wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Granted {
     buf_alloc: u32,
@@ -57,9 +57,9 @@ impl Granted {
         self.fwd_cnt = self.fwd_cnt.wrapping_add(bytes);
     }
 
-    /// Should the guest be told of room? When it is to know of half the room that it does not: so it hears twice a
-    /// room's worth of bytes at most, and one that believes the room full hears by the time half of it is
-    /// free.
+    /// Should the guest be told of room? Once half of it is free without the guest's knowing. So it
+    /// hears twice for each `buf_alloc` bytes, and one that has run out of credit hears by the time
+    /// half of it is back.
     pub fn update_due(&self) -> bool {
         self.fwd_cnt.wrapping_sub(self.told_fwd_cnt) >= self.buf_alloc / 2
     }

@@ -9,19 +9,21 @@
 //!                                                └── Ring rx ◀─ Table::next_packet ◀─ Streams
 //! ```
 //!
-//! [`Vsock`] carries packets between the rings and the protocol in [`table`]; [`Streams`] are the host's ends of the
-//! connections, lent for a call. It has no thread, no clock, and no descriptor but its interrupt's.
+//! [`Vsock`] carries packets between the rings and the protocol in [`table`]; [`Streams`] are the
+//! host's ends of the connections, lent for a call. It has no thread, no clock, and no descriptor
+//! but its interrupt's.
 //!
-//! *Work a call.* At most [`CHAINS_A_TURN`] chains each way and [`BYTES_A_TURN`] of payload pass in one call; [`Turn`] says
-//! whether more is there.
+//! *Work a call.* At most [`CHAINS_A_TURN`] chains each way and [`BYTES_A_TURN`] of payload pass in
+//! one call; [`Turn`] says whether more is there.
 //!
-//! *A guest that offers no buffers.* Streams with something for it are not watched and wait in line; the rx
-//! queue's next kick goes on with them. Nothing is read from a stream that has no buffer to go to.
+//! *A guest that offers no buffers.* Streams with something for it are not watched and wait in
+//! line; the rx queue's next kick goes on with them. Nothing is read from a stream that has no
+//! buffer to go to.
 //!
-//! *A broken ring* (see [`crate::virtio`]) stops the device: every connection is closed, DEVICE_NEEDS_RESET is set, and
-//! until the driver resets it, nothing moves. A packet that makes no sense in a ring that does costs its
-//! connection or nothing, see [`table`]. The event queue stays unused: it tells of a guest moved to
-//! another host.
+//! *A broken ring* (see [`crate::virtio`]) stops the device: every connection is closed,
+//! DEVICE_NEEDS_RESET is set, and until the driver resets it, nothing moves. A packet that makes no
+//! sense in a ring that does costs its connection or nothing, see [`table`]. The event queue stays
+//! unused: it tells of a guest moved to another host.
 
 mod connection;
 mod credit;
@@ -136,8 +138,8 @@ impl Vsock {
         Arc::clone(&self.registers)
     }
 
-    /// The driver says that its set-up is done ([`MmioWrite::Activate`](crate::virtio::MmioWrite)). If it has
-    /// made a mistake, the device asks it for a reset and stays as it is.
+    /// The driver says that its set-up is done ([`MmioWrite::Activate`](crate::virtio::MmioWrite)).
+    /// If it has made a mistake, the device asks it for a reset and stays as it is.
     pub fn activate(&mut self) {
         // Another vCPU may have reset the device meanwhile.
         if self.rings.is_some() || !self.registers.driver_ok() {
@@ -164,8 +166,8 @@ impl Vsock {
         })
     }
 
-    /// The driver asks for a reset ([`MmioWrite::Reset`](crate::virtio::MmioWrite)), or the machine does: every
-    /// connection is closed.
+    /// The driver asks for a reset ([`MmioWrite::Reset`](crate::virtio::MmioWrite)), or the machine
+    /// does: every connection is closed.
     pub fn reset(&mut self, streams: &mut impl Streams) {
         self.rings = None;
         self.table.clear(streams);
@@ -184,7 +186,8 @@ impl Vsock {
         self.proceed(streams, now)
     }
 
-    /// A stream has become what it was watched for; or is broken, and counts as whatever it was watched for.
+    /// A stream has become what it was watched for; or is broken, and counts as whatever it was
+    /// watched for.
     pub fn on_ready(
         &mut self,
         id: ConnectionId,
@@ -219,8 +222,8 @@ impl Vsock {
         Ok(id)
     }
 
-    /// The host's client went away before the guest had answered: its stream is closed. Nothing happens to a
-    /// connection that is established.
+    /// The host's client went away before the guest had answered: its stream is closed. Nothing
+    /// happens to a connection that is established.
     pub fn abandon(&mut self, id: ConnectionId, streams: &mut impl Streams, now: Instant) -> Turn {
         self.table.abandon(id, streams);
         self.proceed(streams, now)

@@ -12,8 +12,9 @@ use super::table::{Table, id_of};
 struct Violation;
 
 impl Table {
-    /// A packet from the guest; `payload` is None if it is not as long as the header says, or longer than any
-    /// packet may be. To be called only while [`takes_packets`](Self::takes_packets).
+    /// A packet from the guest; `payload` is None if it is not as long as the header says, or
+    /// longer than any packet may be. To be called only while
+    /// [`takes_packets`](Self::takes_packets).
     pub fn on_packet(
         &mut self,
         header: &Header,
@@ -39,8 +40,8 @@ impl Table {
             return self.reject(header);
         }
         match self.connections.get(&id) {
-            // The name is in use: by a stream that has not taken the last byte yet, or by a request that the
-            // guest cannot have seen.
+            // The name is in use: by a stream that has not taken the last byte yet, or by a request
+            // that the guest cannot have seen.
             Some(connection) if connection.guest_gone || connection.owed.request => {
                 return self.reject(header);
             }
@@ -190,8 +191,8 @@ impl Table {
         }
     }
 
-    /// The guest ends a connection at once. What it had sent before it said in due form that it would send no
-    /// more is still delivered.
+    /// The guest ends a connection at once. What it had sent before it said in due form that it
+    /// would send no more is still delivered.
     fn on_reset(&mut self, id: ConnectionId, streams: &mut impl Streams) {
         if self.state(id) == Some(State::Draining) {
             if let Some(connection) = self.connections.get_mut(&id) {

@@ -33,9 +33,9 @@ impl Table {
         self.settle(id, streams, now);
     }
 
-    /// The next packet for the guest, who has room for `payload`, at least one byte, behind the header: header
-    /// and length of what was put there. Resets come first, see [`super::table`]. If there is none,
-    /// [`has_packets`](Self::has_packets) says whether to ask again.
+    /// The next packet for the guest, who has room for `payload`, at least one byte, behind the
+    /// header: header and length of what was put there. Resets come first, see [`super::table`]. If
+    /// there is none, [`has_packets`](Self::has_packets) says whether to ask again.
     pub fn next_packet(
         &mut self,
         payload: &mut [u8],

@@ -11,7 +11,7 @@ pub(super) const TX_QUEUE: u16 = 1;
 /// The CID of the host (5.10.4).
 pub(super) const HOST_CID: u64 = 2;
 
-/// Packet types (5.10.6.3); the device does not offer the other one, SEQPACKET.
+/// Packet types (5.10.6.2); the device does not offer the other one, SEQPACKET.
 pub(super) const TYPE_STREAM: u16 = 1;
 
 /// Operations (5.10.6).

@@ -1,7 +1,7 @@
 //! What carries a connection's bytes on the host's side, as the device needs it.
 //!
-//! The device is lent its streams for the length of one call; it keeps no descriptor and no clock. None of
-//! these calls waits.
+//! The device is lent its streams for the length of one call; it keeps no descriptor and no clock.
+//! None of these calls waits.
 
 /// A connection between the guest and CID 2. The two ports name it as long as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,10 +38,10 @@ pub enum Read {
     Gone,
 }
 
-/// What the device wants to be told of a stream. That it is broken or closed in both directions counts as
-/// readable and as writable, whichever is wanted. Where neither is, the device is told nothing, not even that (the stream
-/// must leave epoll, which reports a hang-up unasked): it cannot act on it before the guest makes
-/// room, and would be told again and again.
+/// What the device wants to be told of a stream. That it is broken or closed in both directions
+/// counts as readable and as writable, whichever is wanted. Where neither is, the device is told
+/// nothing, not even that (the stream must leave epoll, which reports a hang-up unasked): it cannot
+/// act on it before the guest makes room, and would be told again and again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
     /// That there is something to read, or its end.

@@ -1,18 +1,19 @@
 //! All connections of a device, and the packets that wait for the guest to take them.
 //!
-//! The protocol in itself: packets and streams, no rings. Belongs to the device. What the guest's packets do is in
-//! `receive`, what goes to the guest in `send`; here is what keeps it bounded.
+//! The protocol in itself: packets and streams, no rings. Belongs to the device. What the guest's
+//! packets do is in `receive`, what goes to the guest in `send`; here is what keeps it bounded.
 //!
-//! *Resets.* Whatever waits for a live connection is a flag of that connection. An RST outlives its connection,
-//! or never had one, so it stands in a queue. Packets are taken from the guest, and connections made for the
-//! host, only while it is shorter than [`RESETS_WAITING`]; a packet causes at most one RST, and
-//! otherwise RSTs only come of connections that end. So connections and resets together are at most
-//! [`CONNECTIONS`] + [`RESETS_WAITING`].
+//! *Resets.* Whatever waits for a live connection is a flag of that connection. An RST outlives its
+//! connection, or never had one, so it stands in a queue. Packets are taken from the guest, and
+//! connections made for the host, only while it is shorter than [`RESETS_WAITING`]; a packet causes
+//! at most one RST, and otherwise RSTs only come of connections that end. So connections and resets
+//! together are at most [`CONNECTIONS`] + [`RESETS_WAITING`].
 //!
-//! *No deadlock comes of that* (VIRTIO 1.2, 5.10.6.1). The device stops taking only while resets wait, and they wait only
-//! while the guest offers no buffer. Resets are given first, and an RST is answered by nobody. So a
-//! guest that receives as long as it has memory to hold replies, as the specification has it, makes room here with each
-//! buffer it offers, whether or not its own packets pass.
+//! *No deadlock comes of that* (VIRTIO 1.2, 5.10.6.1). The device stops taking only while resets
+//! wait, and they wait only while the guest offers no buffer. Resets are given first, and an RST is
+//! answered by nobody. So a guest that receives as long as it has memory to hold replies, as the
+//! specification has it, makes room here with each buffer it offers, whether or not its own packets
+//! pass.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -29,13 +30,14 @@ pub(super) const CONNECTIONS: usize = 1024;
 /// With so many resets waiting, no packet is taken: one queue's worth.
 pub(super) const RESETS_WAITING: usize = 256;
 
-/// Room for the guest's bytes, as Linux gives a socket: at a millisecond's round trip it carries 256 MB/s.
+/// Room for the guest's bytes, as Linux gives a socket: at a millisecond's round trip it carries
+/// 256 MB/s.
 const ROOM: u32 = 256 * 1024;
-/// Room of a connection made when [`ROOMS`] are given away.
+/// Room of a connection made while [`ROOMS`] others have that.
 const SMALL_ROOM: u32 = 4 * 1024;
-/// So much room is given out by the larger measure: with the small ones after it at most 20 MiB a device, however
-/// many of its streams stand still.
-const ROOMS: u64 = 16 * 1024 * 1024;
+/// So many connections have the larger room: with the small rooms of all others at most 20 MiB a
+/// device, however many of its streams stand still.
+const ROOMS: usize = 64;
 
 /// How long a guest may take to answer a request: as long as Linux waits in connect().
 const REQUEST_PATIENCE: Duration = Duration::from_secs(2);
@@ -60,8 +62,8 @@ pub(super) struct Table {
     pub(super) line: VecDeque<ConnectionId>,
     pub(super) resets: VecDeque<Reset>,
     deadlines: BTreeSet<(Instant, ConnectionId)>,
-    /// Room given to the connections together.
-    rooms: u64,
+    /// How many connections have the larger room.
+    rooms: usize,
     pub(super) counters: Counters,
     /// Where counters start: 0 but in tests.
     pub(super) first_count: u32,
@@ -164,12 +166,12 @@ impl Table {
         if !self.has_room() {
             return Err(Refused);
         }
-        let room = if self.rooms + u64::from(ROOM) <= ROOMS {
+        let room = if self.rooms < ROOMS {
+            self.rooms += 1;
             ROOM
         } else {
             SMALL_ROOM
         };
-        self.rooms += u64::from(room);
         let mut connection = Connection::new(state, room, self.first_count);
         connection.owed = owed;
         self.connections.insert(id, connection);
@@ -211,7 +213,9 @@ impl Table {
     ) -> Option<Connection> {
         self.set_deadline(id, None);
         let connection = self.connections.remove(&id)?;
-        self.rooms -= u64::from(connection.granted.buf_alloc());
+        if connection.granted.buf_alloc() == ROOM {
+            self.rooms -= 1;
+        }
         if connection.in_line {
             // At most a thousand short comparisons, and only while the guest is slow to take packets.
             self.line.retain(|waiting| *waiting != id);
@@ -256,8 +260,8 @@ impl Table {
         }
     }
 
-    /// Draw the conclusions from whatever has happened to a connection: move it on, put it in line, have its
-    /// stream watched. To be called last, after each event.
+    /// Draw the conclusions from whatever has happened to a connection: move it on, put it in line,
+    /// have its stream watched. To be called last, after each event.
     pub(super) fn settle(&mut self, id: ConnectionId, streams: &mut impl Streams, now: Instant) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
@@ -305,8 +309,8 @@ impl Table {
         }
     }
 
-    /// Once, where there are bytes for the guest and no credit: a guest need not say unasked that it has room
-    /// again.
+    /// Once, where there are bytes for the guest and no credit: a guest need not say unasked that
+    /// it has room again.
     fn ask_for_credit(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;

@@ -158,10 +158,12 @@ proptest! {
     }
 }
 
+type Offence<'a> = &'a dyn Fn(&mut DriverRing);
+
 #[test]
 fn a_chain_that_breaks_a_rule_breaks_the_queue() {
     let far = MEMORY as u64;
-    let cases: [(&str, &dyn Fn(&mut DriverRing)); 8] = [
+    let cases: [(&str, Offence<'_>); 8] = [
         ("loop", &|driver| {
             driver.write_descriptor(BASE, 0, (DATA, 4, false), Some(1), 0);
             driver.write_descriptor(BASE, 1, (DATA, 4, false), Some(0), 0);
