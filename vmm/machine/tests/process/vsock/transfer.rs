@@ -33,6 +33,11 @@ pub const TESTS: &[Test] = &[
         a_pause_in_the_middle_loses_nothing,
     ),
     (
+        "a_guest_that_does_not_answer_keeps_no_client_for_long",
+        a_guest_that_does_not_answer_keeps_no_client_for_long,
+    ),
+    ("small_messages_go_round", small_messages_go_round),
+    (
         "a_malformed_queue_costs_the_guest_its_device_until_it_resets_it",
         a_malformed_queue_costs_the_guest_its_device_until_it_resets_it,
     ),
@@ -130,7 +135,13 @@ fn a_port_where_nobody_listens_refuses_the_guest() {
 }
 
 fn expect(machine: &mut Machine, wanted: &ToSupervisor) {
-    while machine.recv().as_ref() != Some(wanted) {}
+    loop {
+        match machine.recv() {
+            Some(message) if message == *wanted => return,
+            Some(_) => {}
+            None => panic!("the end instead of {wanted:?}: {}", machine.read_all()),
+        }
+    }
 }
 
 fn a_pause_in_the_middle_loses_nothing() {
@@ -171,6 +182,42 @@ fn a_pause_in_the_middle_loses_nothing() {
         printed.contains(&format!("received {BYTES} in")),
         "{printed}"
     );
+}
+
+fn a_guest_that_does_not_answer_keeps_no_client_for_long() {
+    let scratch = Scratch::new();
+    let path = scratch.path("v.sock");
+    let listener = listener(&path, 5000);
+    let mut machine = running(config(&path), &["send 5000 1", "forever"]);
+    assert_pattern(&accepted(&listener), 0, 1);
+    machine.send(&ToMachine::Pause);
+    expect(&mut machine, &ToSupervisor::Paused);
+    let start = Instant::now();
+    let mut clients: Vec<_> = (0..80).map(|_| client(&path)).collect();
+    for client in &mut clients {
+        client.write_all(b"CONNECT 52\n").unwrap();
+    }
+    for client in &mut clients {
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+    }
+    let waited = start.elapsed();
+    assert!(waited >= Duration::from_millis(1900), "{waited:?}");
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
+}
+
+/// Prints what a round trip costs.
+fn small_messages_go_round() {
+    let scratch = Scratch::new();
+    let path = scratch.path("v.sock");
+    let listener = listener(&path, 7);
+    let mut machine = running(config(&path), &["rtt 7 300"]);
+    let mut stream = accepted(&listener);
+    let mut message = [0; 4096];
+    while let Ok(count @ 1..) = stream.read(&mut message) {
+        stream.write_all(&message[..count]).unwrap();
+    }
+    drop(stream);
+    print!("{}", finished(&mut machine));
 }
 
 fn a_malformed_queue_costs_the_guest_its_device_until_it_resets_it() {
