@@ -6,6 +6,7 @@ use std::process::Command;
 /// Each crate of the workspace and the crates of the workspace it may depend on.
 const TABLE: &[(&str, &[&str])] = &[
     ("container-core", &[]),
+    ("agent-protocol", &[]),
     ("firmware", &[]),
     ("actor", &[]),
     ("link", &[]),
@@ -16,12 +17,20 @@ const TABLE: &[(&str, &[&str])] = &[
     ("machine", &["actor", "link", "hv", "devices"]),
     (
         "supervisor",
-        &["container-core", "actor", "link", "host", "management"],
+        &[
+            "actor",
+            "agent-protocol",
+            "container-core",
+            "host",
+            "link",
+            "management",
+        ],
     ),
     (
         "pinfold",
         &[
             "actor",
+            "agent-protocol",
             "container-core",
             "firmware",
             "host",

@@ -22,6 +22,7 @@ mod subsystem;
 mod table;
 mod task;
 mod transaction;
+mod view;
 
 pub use command::{Command, Plan};
 pub use cpu_set::{CpuSet, IdSet, MAX_CPUS, NodeSet};
@@ -35,3 +36,7 @@ pub use name::{GroupPath, HierarchyName, MachineName};
 pub use quantity::{Cycles, Nanoseconds, Reading, Usage};
 pub use refusal::{Errno, Refusal};
 pub use task::{TaskId, TaskKind, TaskName, Tid};
+pub use view::{
+    MAX_VIEW_COMMANDS, MAX_VIEW_DEPTH, MAX_VIEW_GROUPS, MAX_VIEW_PAGE, MAX_VIEW_VALUE, MAX_VIEWS,
+    ViewAccess, ViewCommand, ViewEvent, ViewGroup, ViewId, ViewPath, ViewRoot,
+};

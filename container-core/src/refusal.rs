@@ -1,4 +1,13 @@
 //! Why the framework said no.
+//!
+//! A sentence names both operands, and an operand can be what not every listener may know: the path
+//! of a group above a guest's view, a neighbour's task, a number of the host. So a sentence that may
+//! reach a guest is kept in parts, each name apart from the words around it, and a [view](crate::view)
+//! says the names its own way or, where one is not the guest's, none of it. Nothing is ever searched
+//! for in the text: a guest could put there what it wants to know about. A sentence that was not
+//! taken apart is for the host alone.
+
+use crate::{GroupPath, TaskName};
 
 /// The errno of a refusal, named as in errno(3).
 #[allow(missing_docs, reason = "errno(3) is their documentation")]
@@ -35,15 +44,73 @@ pub struct Refusal {
     pub rule: String,
     /// Index of the refused command in the batch; 0 for single operations.
     pub command: usize,
+    /// The sentence in parts; none for one that is for the host alone.
+    pub(crate) parts: Box<[Part]>,
+}
+
+/// A piece of a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Constants, the asker's own words, and values of the groups that the sentence names: what
+    /// whoever may know of those groups may hear.
+    Words(String),
+    Group(GroupPath),
+    Task(TaskName),
 }
 
 impl Refusal {
-    /// A refusal of a single operation, or of the first command of a batch.
+    /// A refusal of a single operation, or of the first command of a batch. A guest hears only its
+    /// errno: whatever the sentence names may be outside of its view.
     pub fn new(errno: Errno, rule: impl Into<String>) -> Refusal {
         Refusal {
             errno,
             rule: rule.into(),
             command: 0,
+            parts: [].into(),
         }
+    }
+
+    /// A refusal with nothing in it but constants and the asker's own words.
+    pub(crate) fn plain(errno: Errno, rule: impl Into<String>) -> Refusal {
+        Refusal::about(errno, [Part::Words(rule.into())])
+    }
+
+    /// A refusal for the sake of the groups and tasks that it names, and of nothing else: every
+    /// number in its words is a value of theirs, or a constant.
+    pub(crate) fn about<const PARTS: usize>(errno: Errno, parts: [Part; PARTS]) -> Refusal {
+        let words = parts.iter().map(|part| match part {
+            Part::Words(words) => words.clone(),
+            Part::Group(path) => path.to_string(),
+            Part::Task(name) => name.to_string(),
+        });
+        let rule: String = words.collect();
+        Refusal {
+            parts: parts.into(),
+            ..Refusal::new(errno, rule)
+        }
+    }
+}
+
+impl From<&str> for Part {
+    fn from(words: &str) -> Part {
+        Part::Words(words.into())
+    }
+}
+
+impl From<String> for Part {
+    fn from(words: String) -> Part {
+        Part::Words(words)
+    }
+}
+
+impl From<&GroupPath> for Part {
+    fn from(path: &GroupPath) -> Part {
+        Part::Group(path.clone())
+    }
+}
+
+impl From<&TaskName> for Part {
+    fn from(name: &TaskName) -> Part {
+        Part::Task(name.clone())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::css_set::CssSetId;
 use crate::slab::{Id, Linked, Node, Slab};
-use crate::{Errno, GroupPath, Refusal, TaskId, TaskName, Tid, Usage};
+use crate::{Errno, GroupPath, MachineName, Refusal, TaskId, TaskKind, TaskName, Tid, Usage};
 
 pub(crate) type TaskSlot = Id<Task>;
 
@@ -45,7 +45,8 @@ pub(crate) struct TaskTable {
     pub slots: Slab<Task>,
     by_id: HashMap<TaskId, TaskSlot>,
     by_tid: HashMap<Tid, TaskSlot>,
-    by_name: HashMap<TaskName, TaskSlot>,
+    /// In order, so that a machine's tasks stand together.
+    by_name: BTreeMap<TaskName, TaskSlot>,
     pub dead: BTreeMap<TaskId, Dead>,
     /// Used by dead tasks that are no longer in the table.
     pub retired: Usage,
@@ -59,7 +60,7 @@ impl TaskTable {
             slots: Slab::new(),
             by_id: HashMap::new(),
             by_tid: HashMap::new(),
-            by_name: HashMap::new(),
+            by_name: BTreeMap::new(),
             dead: BTreeMap::new(),
             retired: Usage::ZERO,
             next: 1,
@@ -81,6 +82,21 @@ impl TaskTable {
 
     pub fn with_name(&self, name: &TaskName) -> Option<TaskSlot> {
         self.by_name.get(name).copied()
+    }
+
+    /// The living tasks of one machine, by kind: costs only those, however many others there are.
+    pub fn of_machine<'a>(
+        &'a self,
+        machine: &'a MachineName,
+    ) -> impl Iterator<Item = (TaskKind, TaskSlot)> + 'a {
+        let first = TaskName {
+            machine: machine.clone(),
+            kind: TaskKind::Vcpu(0),
+        };
+        self.by_name
+            .range(first..)
+            .take_while(|(name, _)| name.machine == *machine)
+            .map(|(name, slot)| (name.kind, *slot))
     }
 
     /// A living task.

@@ -7,6 +7,7 @@ use crate::css_set::{CssSetId, Key};
 use crate::group::{Attributes, GroupId, HierarchyId, HierarchyState};
 use crate::subsystem::SubsystemId;
 use crate::table::TaskSlot;
+use crate::view::Sighting;
 use crate::{CpuSet, Credentials, Event, HostResources, TaskId};
 
 pub(crate) struct Transaction {
@@ -15,6 +16,8 @@ pub(crate) struct Transaction {
     pub log: Vec<Undo>,
     pub touched: Touched,
     events: Option<Vec<Event>>,
+    /// Which views see the events, in the order of these.
+    pub sightings: Vec<Sighting>,
 }
 
 /// The inverse of one change to the core. Subsystems keep logs of their own.
@@ -88,6 +91,7 @@ impl Transaction {
             log: Vec::new(),
             touched: Touched::default(),
             events: None,
+            sightings: Vec::new(),
         }
     }
 
@@ -105,8 +109,14 @@ impl Transaction {
         }
     }
 
-    pub fn into_events(self) -> Vec<Event> {
-        self.events.unwrap_or_default()
+    /// The last event and its index, where events are wanted.
+    pub fn last_event(&self) -> Option<(usize, &Event)> {
+        let events = self.events.as_ref()?;
+        Some((events.len().checked_sub(1)?, events.last()?))
+    }
+
+    pub fn into_events(self) -> (Vec<Event>, Vec<Sighting>) {
+        (self.events.unwrap_or_default(), self.sightings)
     }
 }
 

@@ -85,7 +85,7 @@ impl Framework {
             let (subsystems, mut cx) = self.context(transaction);
             subsystems.get_mut(id).attach(&mut cx, task, from, to);
         }
-        transaction.event(|| {
+        self.tell(transaction, &[from, to], || {
             let task = &self.core.tasks.slots[task];
             Event::TaskMoved {
                 task: task.id,

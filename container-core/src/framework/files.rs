@@ -11,22 +11,23 @@ use crate::{Credentials, Errno, Event, GroupPath, Refusal, TaskId, Tid};
 const MAX_AGENT_WRITE: Option<usize> = Some(4095);
 
 static FILES: &[ControlFile] = &[
-    ControlFile::writable("tasks"),
-    ControlFile::writable("notify_on_release"),
+    ControlFile::writable("tasks").shown_to_guests(),
+    ControlFile::writable("notify_on_release").shown_to_guests(),
     ControlFile {
         name: "release_agent",
         root_only: true,
         max_write: MAX_AGENT_WRITE,
+        shown_to_guests: false,
     },
-    ControlFile::read_only("cgroup.events"),
-    ControlFile::writable("cgroup.clone_children"),
-    ControlFile::writable("cgroup.max.depth"),
-    ControlFile::writable("cgroup.max.descendants"),
+    ControlFile::read_only("cgroup.events").shown_to_guests(),
+    ControlFile::writable("cgroup.clone_children").shown_to_guests(),
+    ControlFile::writable("cgroup.max.depth").shown_to_guests(),
+    ControlFile::writable("cgroup.max.descendants").shown_to_guests(),
 ];
 
 /// Whose a control file is.
 #[derive(Clone, Copy)]
-pub(super) enum Keeper {
+pub(crate) enum Keeper {
     Framework,
     Subsystem(SubsystemId),
 }
@@ -106,7 +107,7 @@ impl Framework {
                 subsystems.get_mut(id).write(&mut cx, group, file, value)?;
             }
         }
-        transaction.event(|| Event::FileWritten {
+        self.tell(transaction, &[group], || Event::FileWritten {
             group: path.clone(),
             file: file.into(),
             value: value.into(),
@@ -115,7 +116,7 @@ impl Framework {
     }
 
     /// A control file of a group by name.
-    pub(super) fn control_file(
+    pub(crate) fn control_file(
         &self,
         group: GroupId,
         name: &str,
@@ -129,6 +130,15 @@ impl Framework {
         group: GroupId,
     ) -> impl Iterator<Item = (Keeper, &'static ControlFile)> {
         let is_root = self.core.groups[group].parent.is_none();
+        self.control_files_of_tree(group)
+            .filter(move |(_, file)| is_root || !file.root_only)
+    }
+
+    /// Those of a group's whole hierarchy: the root's among them.
+    pub(crate) fn control_files_of_tree(
+        &self,
+        group: GroupId,
+    ) -> impl Iterator<Item = (Keeper, &'static ControlFile)> {
         let own = FILES.iter().map(|file| (Keeper::Framework, file));
         let theirs = self.bound_to(group).flat_map(|id| {
             self.subsystems
@@ -138,7 +148,6 @@ impl Framework {
                 .map(move |file| (Keeper::Subsystem(id), file))
         });
         own.chain(theirs)
-            .filter(move |(_, file)| is_root || !file.root_only)
     }
 
     fn existing_file(
@@ -282,7 +291,7 @@ fn parse_limit(file: &str, value: &str) -> Result<Option<u32>, Refusal> {
     }
     let range = || {
         let rule = format!("{file} takes max or 0 to {}, not {text}", i32::MAX);
-        Refusal::new(Errno::ERANGE, rule)
+        Refusal::plain(Errno::ERANGE, rule)
     };
     match text.strip_prefix('-') {
         Some(digits) => {

@@ -52,7 +52,7 @@ impl Framework {
             let (subsystems, mut cx) = self.context(transaction);
             subsystems.get_mut(id).css_online(&mut cx, group);
         }
-        transaction.event(|| Event::GroupCreated {
+        self.tell(transaction, &[group], || Event::GroupCreated {
             group: self.core.groups[group].path.clone(),
         });
         Ok(group)
@@ -64,7 +64,7 @@ impl Framework {
         path: &GroupPath,
     ) -> Result<(), Refusal> {
         let group = self.resolve(path)?;
-        let busy = |why: String| Err(Refusal::new(Errno::EBUSY, format!("{path} {why}")));
+        let busy = |why: &str| Err(Refusal::about(Errno::EBUSY, [path.into(), why.into()]));
         let Group {
             parent,
             children,
@@ -72,15 +72,15 @@ impl Framework {
             ..
         } = &self.core.groups[group];
         let Some(parent) = *parent else {
-            return busy("is a hierarchy's root, which goes only by unmounting".into());
+            return busy(" is a hierarchy's root, which goes only by unmounting");
         };
         check_access(&self.core, &transaction.by, parent, Access::Write)?;
         if *tasks > 0 {
-            return busy(format!("cannot be removed with {tasks} tasks in it"));
+            return busy(&format!(" cannot be removed with {tasks} tasks in it"));
         }
         if !children.is_empty() {
-            return busy(format!(
-                "cannot be removed with {} children",
+            return busy(&format!(
+                " cannot be removed with {} children",
                 children.len()
             ));
         }
@@ -89,7 +89,7 @@ impl Framework {
         }
         self.unlink_group(group);
         transaction.log.push(Undo::Removed { group });
-        transaction.event(|| Event::GroupRemoved {
+        self.tell(transaction, &[group], || Event::GroupRemoved {
             group: path.clone(),
         });
         self.check_for_release(transaction, parent);
@@ -122,7 +122,7 @@ impl Framework {
         self.set_name(group, to);
         transaction.log.push(Undo::Renamed { group, name });
         let renamed = &self.core.groups[group].path;
-        transaction.event(|| Event::GroupRenamed {
+        self.tell(transaction, &[group], || Event::GroupRenamed {
             from: path.clone(),
             to: renamed.clone(),
         });
@@ -188,7 +188,7 @@ impl Framework {
         let this = &self.core.groups[group];
         if this.attributes.notify_on_release && this.is_empty() && this.parent.is_some() {
             let agent = &self.core.hierarchies[this.hierarchy].state.release_agent;
-            transaction.event(|| Event::Released {
+            self.tell(transaction, &[group], || Event::Released {
                 group: this.path.clone(),
                 agent: (!agent.is_empty()).then(|| agent.to_string()),
             });
@@ -265,8 +265,11 @@ impl Framework {
         } else {
             return Ok(());
         };
-        let rule = format!("{} has a {what} named {name} already", above.path);
-        Err(Refusal::new(Errno::EEXIST, rule))
+        let has = format!(" has a {what} named {name} already");
+        Err(Refusal::about(
+            Errno::EEXIST,
+            [(&above.path).into(), has.into()],
+        ))
     }
 
     /// # Errors
@@ -281,15 +284,16 @@ impl Framework {
                 ..
             } = &self.core.groups[above];
             if let Some(max) = attributes.max_descendants.filter(|max| descendants >= max) {
-                return again(format!(
-                    "one more than {descendants} groups below {path} is past its \
-                     cgroup.max.descendants {max}"
-                ));
+                let one_more = format!("one more than {descendants} groups below ");
+                let limit = format!(" is past its cgroup.max.descendants {max}");
+                let parts = [one_more.into(), path.into(), limit.into()];
+                return Err(Refusal::about(Errno::EAGAIN, parts));
             }
             if let Some(max) = attributes.max_depth.filter(|max| level > *max) {
-                return again(format!(
-                    "a group {level} levels below {path} is past its cgroup.max.depth {max}"
-                ));
+                let level = format!("a group {level} levels below ");
+                let limit = format!(" is past its cgroup.max.depth {max}");
+                let parts = [level.into(), path.into(), limit.into()];
+                return Err(Refusal::about(Errno::EAGAIN, parts));
             }
         }
         let Group {
@@ -313,7 +317,7 @@ impl Framework {
     }
 
     /// The subsystems whose callbacks a group's hierarchy gets.
-    pub(super) fn bound_to(
+    pub(crate) fn bound_to(
         &self,
         group: GroupId,
     ) -> impl DoubleEndedIterator<Item = SubsystemId> + Clone + use<> {

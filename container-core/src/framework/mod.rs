@@ -32,6 +32,8 @@ mod undo;
 
 use undo::Leaving;
 
+pub(crate) use files::Keeper;
+
 pub use info::{GroupInfo, HierarchyInfo, TaskInfo};
 pub use ledger::Ledger;
 
@@ -39,6 +41,7 @@ use crate::core::Core;
 use crate::group::DUMMY_ROOT;
 use crate::subsystem::{CPUACCT, Context, Subsystems};
 use crate::transaction::{Bill, Transaction, Undo};
+use crate::view::Views;
 use crate::{Command, CpuSet, Credentials, Effect, Errno, Event, NodeSet, Plan, Refusal, TaskId};
 
 /// Most hierarchies at once: each costs every css_set a link.
@@ -75,8 +78,9 @@ pub struct HostResources {
 
 /// Hierarchies, groups and tasks, and what they mean to each other.
 pub struct Framework {
-    core: Core,
-    subsystems: Subsystems,
+    pub(crate) core: Core,
+    pub(crate) subsystems: Subsystems,
+    pub(crate) views: Views,
     generation: Generation,
     leaving: Leaving,
 }
@@ -88,6 +92,7 @@ impl Framework {
         let mut framework = Framework {
             core,
             subsystems: Subsystems::new(),
+            views: Views::new(),
             generation: Generation(0),
             leaving: Leaving::default(),
         };
@@ -123,17 +128,32 @@ impl Framework {
     /// # Errors
     /// What the first refused command breaks; its index is in [`Refusal::command`].
     pub fn plan(&mut self, by: &Credentials, commands: &[Command]) -> Result<Plan, Refusal> {
-        let mut transaction = Transaction::trial(*by);
-        let outcome = self.apply_all(&mut transaction, commands);
-        let effects = outcome.map(|()| self.effects(&transaction));
+        self.try_out(*by, |framework, transaction| {
+            framework.apply_all(transaction, commands)?;
+            Ok(commands.to_vec())
+        })
+    }
+
+    /// Let a batch happen, note what it would do to the host, and take it all back.
+    ///
+    /// # Errors
+    /// Those of `batch`, which says which commands it applied.
+    pub(crate) fn try_out(
+        &mut self,
+        by: Credentials,
+        batch: impl FnOnce(&mut Framework, &mut Transaction) -> Result<Vec<Command>, Refusal>,
+    ) -> Result<Plan, Refusal> {
+        let mut transaction = Transaction::trial(by);
+        let outcome = batch(self, &mut transaction);
+        let outcome = outcome.map(|commands| (commands, self.effects(&transaction)));
         self.roll_back(transaction);
-        let commands = commands.to_vec();
+        let (commands, effects) = outcome?;
         Ok(Plan {
             generation: self.generation,
-            by: *by,
+            by,
             commands,
             host: None,
-            effects: effects?,
+            effects,
         })
     }
 
@@ -172,7 +192,9 @@ impl Framework {
         }
         self.settle();
         self.generation.0 += 1;
-        Ok(transaction.into_events())
+        let (events, sightings) = transaction.into_events();
+        self.views.sightings = sightings;
+        Ok(events)
     }
 
     fn apply_all(
@@ -190,7 +212,11 @@ impl Framework {
         Ok(())
     }
 
-    fn apply(&mut self, transaction: &mut Transaction, command: &Command) -> Result<(), Refusal> {
+    pub(crate) fn apply(
+        &mut self,
+        transaction: &mut Transaction,
+        command: &Command,
+    ) -> Result<(), Refusal> {
         match command {
             Command::Mount {
                 hierarchy,

@@ -18,7 +18,7 @@ impl Framework {
     /// # Errors
     /// ENOENT for a name that nobody has, and in a hierarchy that is unmounted; ENOTDIR for a
     /// control file's.
-    pub(super) fn resolve(&self, path: &GroupPath) -> Result<GroupId, Refusal> {
+    pub(crate) fn resolve(&self, path: &GroupPath) -> Result<GroupId, Refusal> {
         let hierarchy = self.mounted(path.hierarchy())?;
         self.descend(hierarchy, path, path.components())
     }

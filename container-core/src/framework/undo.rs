@@ -16,7 +16,7 @@ pub(super) struct Leaving {
 
 impl Framework {
     /// Put the state back to where it was before the batch.
-    pub(super) fn roll_back(&mut self, transaction: Transaction) {
+    pub(crate) fn roll_back(&mut self, transaction: Transaction) {
         for inverse in transaction.log.into_iter().rev() {
             self.undo(inverse);
         }
@@ -115,5 +115,6 @@ impl Framework {
             self.subsystems.get_mut(id).css_free(group);
         }
         self.core.groups.remove(group);
+        self.views.root_is_gone(group);
     }
 }

@@ -39,8 +39,8 @@ impl Account {
 }
 
 static FILES: &[ControlFile] = &[
-    ControlFile::writable("cpuacct.usage"),
-    ControlFile::writable("cpuacct.cycles"),
+    ControlFile::writable("cpuacct.usage").shown_to_guests(),
+    ControlFile::writable("cpuacct.cycles").shown_to_guests(),
 ];
 
 pub(crate) struct Cpuacct {
@@ -134,7 +134,7 @@ impl Subsystem for Cpuacct {
                 "{file} takes only 0, which resets it, not {}",
                 value.trim_end()
             );
-            return Err(Refusal::new(Errno::EINVAL, rule));
+            return Err(Refusal::plain(Errno::EINVAL, rule));
         }
         for task in cx
             .core

@@ -58,18 +58,20 @@ static FILES: &[ControlFile] = &[
         name: "cpuset.cpus",
         root_only: false,
         max_write: MAX_LIST_WRITE,
+        shown_to_guests: true,
     },
     ControlFile {
         name: "cpuset.mems",
         root_only: false,
         max_write: MAX_LIST_WRITE,
+        shown_to_guests: true,
     },
-    ControlFile::read_only("cpuset.effective_cpus"),
-    ControlFile::read_only("cpuset.effective_mems"),
-    ControlFile::writable("cpuset.cpu_exclusive"),
-    ControlFile::writable("cpuset.mem_exclusive"),
-    ControlFile::writable("cpuset.sched_load_balance"),
-    ControlFile::writable("cpuset.placement"),
+    ControlFile::read_only("cpuset.effective_cpus").shown_to_guests(),
+    ControlFile::read_only("cpuset.effective_mems").shown_to_guests(),
+    ControlFile::writable("cpuset.cpu_exclusive").shown_to_guests(),
+    ControlFile::writable("cpuset.mem_exclusive").shown_to_guests(),
+    ControlFile::writable("cpuset.sched_load_balance").shown_to_guests(),
+    ControlFile::writable("cpuset.placement").shown_to_guests(),
 ];
 
 pub(crate) struct Cpuset {
@@ -269,20 +271,7 @@ impl Subsystem for Cpuset {
         task: TaskSlot,
         to: GroupId,
     ) -> Result<(), Refusal> {
-        let (group, state) = (&cx.core.groups[to], self.state(to));
-        for (file, is_empty) in [
-            ("cpuset.cpus", state.cpus.is_empty()),
-            ("cpuset.mems", state.mems.is_empty()),
-        ] {
-            if is_empty {
-                let name = &cx.core.tasks.slots[task].name;
-                let rule = format!(
-                    "task {name} cannot enter {}, whose {file} is empty",
-                    group.path
-                );
-                return Err(Refusal::new(Errno::ENOSPC, rule));
-            }
-        }
+        self.takes_tasks(cx.core, task, to)?;
         self.has_seat_for(cx.core, task, to)?;
         cx.touched
             .pin(cx.core.tasks.slots[task].id, || self.cpus_of(cx.core, task));
@@ -364,11 +353,26 @@ impl Subsystem for Cpuset {
             "cpuset.sched_load_balance" => match parse_u64(file, value)? {
                 0 => {
                     let rule = format!("{file} 0 would not be enforced: only 1 is accepted");
-                    Err(Refusal::new(Errno::EINVAL, rule))
+                    Err(Refusal::plain(Errno::EINVAL, rule))
                 }
                 _ => Ok(()),
             },
             _ => self.write_flag(cx, group, file, value),
+        }
+    }
+
+    fn within(
+        &self,
+        _core: &Core,
+        root: GroupId,
+        file: &str,
+        value: &str,
+    ) -> Result<String, Refusal> {
+        let root = self.state(root);
+        match file {
+            "cpuset.cpus" => rules::list_within(file, value, root.cpus),
+            "cpuset.mems" => rules::list_within(file, value, root.mems),
+            _ => Ok(value.into()),
         }
     }
 

@@ -16,12 +16,12 @@ use crate::subsystem::{ControlFile, Subsystem};
 const MAX_TASKS_SHOWN: usize = 25;
 
 static FILES: &[ControlFile] = &[
-    ControlFile::read_only("debug.taskcount"),
+    ControlFile::read_only("debug.taskcount").shown_to_guests(),
     ControlFile::read_only("debug.current_css_set"),
     ControlFile::read_only("debug.current_css_set_refcount"),
     ControlFile::read_only("debug.current_css_set_cg_links"),
     ControlFile::read_only("debug.cgroup_css_links"),
-    ControlFile::read_only("debug.releasable"),
+    ControlFile::read_only("debug.releasable").shown_to_guests(),
 ];
 
 /// Keeps no state.

@@ -157,6 +157,19 @@ pub(crate) trait Subsystem: Send {
         Err(Refusal::new(Errno::EINVAL, format!("{file} is read-only")))
     }
 
+    /// What a guest may write to a file in a view with this root, as [`write`](Self::write) is to
+    /// be given it. Values whose range is the host's are held against those of the root here, so
+    /// that it makes no difference to a guest what else the host has.
+    fn within(
+        &self,
+        _core: &Core,
+        _root: GroupId,
+        _file: &str,
+        value: &str,
+    ) -> Result<String, Refusal> {
+        Ok(value.into())
+    }
+
     /// Take back everything since the last `settle`.
     fn undo(&mut self) {}
 
@@ -176,6 +189,8 @@ pub(crate) struct ControlFile {
     pub root_only: bool,
     /// Bytes that a write may have; None for a read-only file.
     pub max_write: Option<usize>,
+    /// Whether guests may know of it: what it shows of a group in a view is of that group alone.
+    pub shown_to_guests: bool,
 }
 
 /// Bytes that a write may have where the file does not say otherwise: a page, as in the kernel.
@@ -187,6 +202,7 @@ impl ControlFile {
             name,
             root_only: false,
             max_write: None,
+            shown_to_guests: false,
         }
     }
 
@@ -195,6 +211,15 @@ impl ControlFile {
             name,
             root_only: false,
             max_write: Some(MAX_WRITE),
+            shown_to_guests: false,
+        }
+    }
+
+    /// Guests may read it, and write it in groups that they were handed.
+    pub const fn shown_to_guests(self) -> ControlFile {
+        ControlFile {
+            shown_to_guests: true,
+            ..self
         }
     }
 }
@@ -217,10 +242,10 @@ pub(crate) fn parse_u64(file: &str, value: &str) -> Result<u64, Refusal> {
     };
     if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
         let rule = format!("{file} takes a number, and {text:?} is none");
-        return Err(Refusal::new(Errno::EINVAL, rule));
+        return Err(Refusal::plain(Errno::EINVAL, rule));
     }
     u64::from_str_radix(digits, radix).map_err(|_| {
-        Refusal::new(
+        Refusal::plain(
             Errno::ERANGE,
             format!("{file} takes numbers up to {}, not {text}", u64::MAX),
         )

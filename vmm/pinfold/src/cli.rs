@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::lock::LockError;
 use crate::spec::SpecError;
@@ -26,6 +26,8 @@ pub struct Cli {
 pub enum Verb {
     /// Run the machines of a spec file, show their groups, and end when they end
     Run(RunArgs),
+    /// Ask the agent in a guest
+    Agent(AgentArgs),
     /// Say what this host can do, and whether it would run a spec file
     Doctor(DoctorArgs),
 }
@@ -45,12 +47,50 @@ pub struct RunArgs {
     /// Read group commands from standard input while the machines run, one plan a line
     #[arg(long)]
     pub commands: bool,
+    /// Answer group commands and `pinfold agent` at this unix socket while the machines run
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
     /// Start PATH in place of the machine process (for tests)
     #[arg(long, value_name = "PATH", hide = true)]
     pub machine_program: Option<PathBuf>,
     /// Withhold every Go this many milliseconds (for tests)
     #[arg(long, value_name = "MS", hide = true, value_parser = milliseconds)]
     pub withhold_go: Option<Duration>,
+}
+
+/// `pinfold agent`
+#[derive(Debug, Args)]
+#[command(after_help = ABOUT_AGENT)]
+pub struct AgentArgs {
+    /// What to ask
+    pub ask: AgentAsk,
+    /// The machine, as its spec names it
+    pub machine: String,
+    /// Where its run listens
+    #[arg(long, value_name = "PATH", env = "PINFOLD_SOCKET")]
+    pub socket: Option<PathBuf>,
+}
+
+/// What a guest's agent can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AgentAsk {
+    /// Whether it answers
+    Ping,
+    /// Who it is, and for how long
+    Info,
+    /// To end its guest in good order
+    Shutdown,
+}
+
+impl AgentAsk {
+    /// The word for it on a command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            AgentAsk::Ping => "ping",
+            AgentAsk::Info => "info",
+            AgentAsk::Shutdown => "shutdown",
+        }
+    }
 }
 
 /// `pinfold doctor`
@@ -103,6 +143,17 @@ With --commands, a line each on standard input; commands joined by ` ; ` are in 
 Every error of a spec is one line, FILE:LINE: and the rule, with exit code 2.
 `pinfold doctor SPEC` says whether a spec would run here.";
 
+const ABOUT_AGENT: &str = "\
+The machine needs `agent = \"read\"` or `agent = \"delegate\"` in its spec, and its run `--socket PATH`.
+Without --socket and PINFOLD_SOCKET the socket is $XDG_RUNTIME_DIR/pinfold.sock, else /run/pinfold.sock.
+
+Examples:
+  pinfold run --socket /run/pinfold.sock examples/guest-agent.toml &
+  pinfold agent ping web
+  pinfold agent shutdown web
+
+Exit codes: 0 answered, 1 no run or no answer from it, 2 the guest has not answered in 5 s, declines, or has no agent.";
+
 const ABOUT_DOCTOR: &str = "\
 Exit codes: 0 when nothing stands in the way, 2 when something does.
 
@@ -149,7 +200,7 @@ mod tests {
         let words = ["pinfold", "run"].iter().chain(arguments);
         match Cli::try_parse_from(words).unwrap().verb {
             Verb::Run(args) => args,
-            Verb::Doctor(_) => panic!("not a run"),
+            other => panic!("not a run: {other:?}"),
         }
     }
 

@@ -65,6 +65,11 @@ fn runtime_directory() -> PathBuf {
     }
 }
 
+/// Where a run or a supervisor is looked for.
+pub fn socket_path() -> PathBuf {
+    runtime_directory().join("pinfold.sock")
+}
+
 /// Where the lock file is.
 pub fn path() -> PathBuf {
     runtime_directory().join("pinfold.lock")

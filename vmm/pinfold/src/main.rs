@@ -1,5 +1,6 @@
 //! Pinfold: virtual machines whose every thread stands in a group.
 
+mod agent;
 mod cli;
 mod doctor;
 mod lock;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     host::share_malloc_arena();
     let outcome = match &Cli::parse().verb {
         Verb::Run(args) => run::run(args),
+        Verb::Agent(args) => agent::agent(args),
         Verb::Doctor(args) => doctor::doctor(args),
     };
     outcome.unwrap_or_else(|error| cli::explain(&error))

@@ -7,6 +7,7 @@
 mod batch;
 mod console;
 mod nursery;
+pub mod socket;
 mod watch;
 
 use std::process::ExitCode;
@@ -69,6 +70,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     if args.commands {
         batch::start(supervisor.keeper().clone(), inbox)?;
     }
+    let socket = args.socket.as_deref();
+    let _socket = socket
+        .map(|path| socket::start(path, supervisor.keeper().clone()))
+        .transpose()?;
     let watched = Watch::new(args, &mailbox, supervisor.keeper()).until_all_ended()?;
     let report = supervisor.keeper().call(Request::Report)?;
     supervisor.end();

@@ -1,24 +1,22 @@
-//! The event log: a bounded, numbered record of what happened, in commit order.
+//! An event log: a bounded, numbered record of what happened, in commit order.
 //!
 //! Numbers are `EPOCH.SEQ`: the epoch is the supervisor's, the sequence counts from 1 without holes.
 //! A reader that comes back names the last number it saw and gets what followed, or is told of the
 //! gap: what has been overwritten, or that the number is of another supervisor's life.
+//!
+//! The supervisor has one log of everything, and one of each guest's view, which counts for itself: a
+//! common number would tell a guest how much happens to others.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
-
-use management::Event;
-
-/// Kept entries; at about 200 bytes each this bounds the log to some 13 MB.
-const KEPT: usize = 65_536;
 
 /// The number of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
     /// Which life of the supervisor.
     pub epoch: u64,
-    /// Counts from 1.
+    /// Counts from 1; 0 stands before the first.
     pub seq: u64,
 }
 
@@ -42,74 +40,95 @@ impl FromStr for EventId {
     }
 }
 
+/// How much a log keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// At most this many events,
+    pub events: usize,
+    /// and at most this many bytes of them, by the word of whoever appends.
+    pub bytes: usize,
+}
+
 /// What followed a number.
 #[derive(Debug, PartialEq)]
-pub struct Since<'a> {
+pub struct Since<'a, E> {
     /// How many events between the number and the first of `events` are lost; None where the number is
     /// of another epoch, or of the future, and nobody can say.
     pub lost: Option<u64>,
-    /// What is kept, oldest first.
-    pub events: Vec<&'a Event>,
+    /// The number of the first of `events`, or of the next event to come.
+    pub first: u64,
+    /// What is kept, oldest first, as many as were asked for.
+    pub events: Vec<&'a E>,
+    /// Whether others follow.
+    pub more: bool,
 }
 
 /// The log. Belongs to the keeper.
 #[derive(Debug)]
-pub struct EventLog {
+pub struct EventLog<E> {
     epoch: u64,
     next: u64,
-    kept: VecDeque<Event>,
-    capacity: usize,
+    /// Each event with its bytes.
+    kept: VecDeque<(E, usize)>,
+    bytes: usize,
+    room: Room,
 }
 
-impl EventLog {
+impl<E> EventLog<E> {
     /// An empty log of the given epoch.
-    pub fn new(epoch: u64) -> Self {
-        EventLog::with_capacity(epoch, KEPT)
-    }
-
-    fn with_capacity(epoch: u64, capacity: usize) -> Self {
+    pub fn new(epoch: u64, room: Room) -> Self {
         EventLog {
             epoch,
             next: 1,
             kept: VecDeque::new(),
-            capacity,
+            bytes: 0,
+            room,
         }
     }
 
-    /// Number an event and keep it.
-    pub fn append(&mut self, mut event: Event) -> &Event {
-        event.id = EventId {
+    /// The number of the newest event.
+    pub fn last(&self) -> EventId {
+        EventId {
             epoch: self.epoch,
-            seq: self.next,
+            seq: self.next - 1,
         }
-        .to_string();
+    }
+
+    /// Number an event of so many bytes and keep it; the oldest make room.
+    pub fn append(&mut self, bytes: usize, event: impl FnOnce(EventId) -> E) -> &E {
         self.next += 1;
-        if self.kept.len() == self.capacity {
-            self.kept.pop_front();
+        let event = event(self.last());
+        while self.kept.len() >= self.room.events || self.bytes + bytes > self.room.bytes {
+            let Some((_, freed)) = self.kept.pop_front() else {
+                break;
+            };
+            self.bytes -= freed;
         }
-        self.kept.push_back(event);
-        &self.kept[self.kept.len() - 1]
+        self.bytes += bytes;
+        self.kept.push_back((event, bytes));
+        &self.kept[self.kept.len() - 1].0
     }
 
     /// Everything kept, oldest first.
-    pub fn kept(&self) -> impl Iterator<Item = &Event> {
-        self.kept.iter()
+    pub fn kept(&self) -> impl Iterator<Item = &E> {
+        self.kept.iter().map(|(event, _)| event)
     }
 
-    /// What followed `last`, with the gap named.
-    pub fn since(&self, last: EventId) -> Since<'_> {
+    /// What followed `last`, at most `most` events of it, with the gap named.
+    pub fn since(&self, last: EventId, most: usize) -> Since<'_, E> {
         let oldest = self.next - self.kept.len() as u64;
-        if last.epoch != self.epoch || last.seq >= self.next {
-            return Since {
-                lost: None,
-                events: self.kept.iter().collect(),
-            };
-        }
-        let lost = oldest.saturating_sub(last.seq + 1);
-        let seen = (last.seq + 1).saturating_sub(oldest) as usize;
+        let known = last.epoch == self.epoch && last.seq < self.next;
+        let first = if known {
+            oldest.max(last.seq + 1)
+        } else {
+            oldest
+        };
+        let after = self.kept().skip((first - oldest) as usize);
         Since {
-            lost: Some(lost),
-            events: self.kept.iter().skip(seen).collect(),
+            lost: known.then(|| first - (last.seq + 1)),
+            first,
+            events: after.take(most).collect(),
+            more: self.next - first > most as u64,
         }
     }
 }
@@ -118,50 +137,67 @@ impl EventLog {
 mod tests {
     use super::*;
 
-    fn log(entries: u64) -> EventLog {
-        let mut log = EventLog::with_capacity(7, 4);
-        for number in 1..=entries {
-            log.append(Event {
-                text: number.to_string(),
-                ..Event::default()
-            });
+    const ROOM: Room = Room {
+        events: 4,
+        bytes: 100,
+    };
+
+    fn log(entries: u64) -> EventLog<u64> {
+        let mut log = EventLog::new(7, ROOM);
+        for _ in 0..entries {
+            log.append(1, |id| id.seq);
         }
         log
     }
 
-    fn texts<'a>(since: &Since<'a>) -> Vec<&'a str> {
-        since
-            .events
-            .iter()
-            .map(|event| event.text.as_str())
-            .collect()
+    fn since(log: &EventLog<u64>, epoch: u64, seq: u64) -> (Option<u64>, Vec<u64>) {
+        let since = log.since(EventId { epoch, seq }, 100);
+        assert!(!since.more);
+        (since.lost, since.events.into_iter().copied().collect())
     }
 
     #[test]
     fn a_reader_resumes_after_the_last_number_it_saw() {
         let log = log(3);
-        let since = log.since(EventId { epoch: 7, seq: 1 });
-        assert_eq!((since.lost, texts(&since)), (Some(0), vec!["2", "3"]));
-        let since = log.since(EventId { epoch: 7, seq: 3 });
-        assert_eq!((since.lost, texts(&since)), (Some(0), vec![]));
+        assert_eq!(since(&log, 7, 1), (Some(0), vec![2, 3]));
+        assert_eq!(since(&log, 7, 3), (Some(0), vec![]));
     }
 
     #[test]
     fn overwritten_numbers_are_a_gap_of_known_size() {
-        let log = log(10);
-        let since = log.since(EventId { epoch: 7, seq: 2 });
-        assert_eq!(
-            (since.lost, texts(&since)),
-            (Some(4), vec!["7", "8", "9", "10"])
-        );
+        assert_eq!(since(&log(10), 7, 2), (Some(4), vec![7, 8, 9, 10]));
     }
 
     #[test]
     fn another_epoch_or_a_number_of_the_future_is_a_gap_of_unknown_size() {
         let log = log(2);
-        assert_eq!(log.since(EventId { epoch: 6, seq: 1 }).lost, None);
-        assert_eq!(log.since(EventId { epoch: 7, seq: 3 }).lost, None);
-        assert_eq!(log.since(EventId { epoch: 7, seq: 3 }).events.len(), 2);
+        assert_eq!(since(&log, 6, 1), (None, vec![1, 2]));
+        assert_eq!(since(&log, 7, 3), (None, vec![1, 2]));
+    }
+
+    #[test]
+    fn a_page_names_its_first_number_and_says_whether_others_follow() {
+        let log = log(10);
+        let page = log.since(EventId { epoch: 7, seq: 7 }, 2);
+        assert_eq!(
+            (page.first, page.events, page.more),
+            (8, vec![&8, &9], true)
+        );
+        let page = log.since(EventId { epoch: 7, seq: 9 }, 2);
+        assert_eq!((page.first, page.events, page.more), (10, vec![&10], false));
+        let page = log.since(EventId { epoch: 7, seq: 10 }, 2);
+        assert_eq!((page.first, page.events, page.more), (11, vec![], false));
+    }
+
+    #[test]
+    fn large_events_push_out_as_many_small_ones_as_they_need() {
+        let mut log = log(4);
+        log.append(98, |id| id.seq);
+        assert_eq!(log.kept().copied().collect::<Vec<_>>(), [3, 4, 5]);
+        log.append(1000, |id| id.seq);
+        assert_eq!(log.kept().copied().collect::<Vec<_>>(), [6]);
+        log.append(1, |id| id.seq);
+        assert_eq!(since(&log, 7, 6), (Some(0), vec![7]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use container_core::{GroupPath, MachineName, TaskKind};
+use container_core::{GroupPath, MachineName, TaskKind, ViewAccess};
 use host::{HostError, Process};
 use link::{Link, LinkError, Listener, MachineConfig, ToMachine, ToSupervisor, VERSION};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -40,6 +40,15 @@ impl Placement {
     }
 }
 
+/// What the agent of a machine's guest may do.
+#[derive(Clone, Debug)]
+pub struct AgentAccess {
+    /// Look, or change as well.
+    pub access: ViewAccess,
+    /// What it takes for the root, one group a hierarchy.
+    pub roots: Vec<GroupPath>,
+}
+
 /// A machine process that has just been started, on its way to the keeper.
 #[derive(Debug)]
 pub struct Launch {
@@ -49,6 +58,8 @@ pub struct Launch {
     pub config: MachineConfig,
     /// Where its threads go.
     pub placement: Placement,
+    /// What its guest's agent may do; None where it has none.
+    pub agent: Option<AgentAccess>,
     /// Its process.
     pub process: Process,
     /// The supervisor's end of its link.
@@ -150,6 +161,7 @@ impl Ready {
         config: MachineConfig,
         name: MachineName,
         placement: Placement,
+        agent: Option<AgentAccess>,
     ) -> Result<Launch, LaunchError> {
         let parts = self
             .parts
@@ -178,6 +190,7 @@ impl Ready {
             name,
             config,
             placement,
+            agent,
             process,
             link,
             console,

@@ -12,6 +12,7 @@
 //! machines. [`runner`] is the one thread that may block: release agents, and opening counters.
 //! Nothing a machine process says is believed before it is checked against the kernel.
 
+pub mod agent;
 mod event_log;
 pub mod keeper;
 mod launch;
@@ -19,10 +20,10 @@ mod notice;
 mod runner;
 mod wire;
 
-pub use event_log::{EventId, EventLog, Since};
+pub use event_log::{EventId, EventLog, Room, Since};
 pub use launch::{
-    Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError, Placement, Program,
-    Ready,
+    AgentAccess, Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError, Placement,
+    Program, Ready,
 };
 pub use notice::{Notice, Onlooker};
 

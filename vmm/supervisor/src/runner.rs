@@ -107,12 +107,12 @@ impl Runner {
     fn on_release(&mut self, program: String, group: GroupPath) {
         if self.waiting.len() >= AGENTS_WAITING {
             let outcome = format!("not run: {AGENTS_WAITING} releases already wait");
-            self.tell(News::AgentEnded { group, outcome });
+            self.tell(News::ReleaseAgentEnded { group, outcome });
         } else if self.queued.insert(group.clone()) {
             self.waiting.push_back((program, group));
         } else {
             let outcome = "not run again, one already waits for this group".to_owned();
-            self.tell(News::AgentEnded { group, outcome });
+            self.tell(News::ReleaseAgentEnded { group, outcome });
         }
     }
 
@@ -120,7 +120,7 @@ impl Runner {
         let mut ended = Vec::new();
         self.running.retain_mut(|agent| match agent.outcome() {
             Some(outcome) => {
-                ended.push(News::AgentEnded {
+                ended.push(News::ReleaseAgentEnded {
                     group: agent.group.clone(),
                     outcome,
                 });
@@ -142,7 +142,7 @@ impl Runner {
                     });
                 }
                 Err(error) => {
-                    ended.push(News::AgentEnded {
+                    ended.push(News::ReleaseAgentEnded {
                         group,
                         outcome: format!("{program}: {error}"),
                     });

@@ -6,6 +6,7 @@
 use super::{Cpuset, State};
 use crate::core::Core;
 use crate::group::GroupId;
+use crate::table::TaskSlot;
 use crate::{CpuSet, Errno, GroupPath, HostResources, IdSet, NodeSet, Refusal};
 
 /// # Errors
@@ -47,6 +48,34 @@ pub(super) fn mems_are_enforced(host: &HostResources, mems: NodeSet) -> Result<(
     Ok(())
 }
 
+/// A list that a guest wrote, spelled out: `all` and `N` would mean the host's to who reads it next.
+///
+/// What the host has beyond `whole`, which the root of the guest's view has, is to the guest none at
+/// all: whether a CPU is absent or another's makes no difference.
+///
+/// # Errors
+/// EINVAL for what is no list, EACCES for a number that the root of the view does not have.
+pub(super) fn list_within<const WORDS: usize>(
+    file: &str,
+    value: &str,
+    whole: IdSet<WORDS>,
+) -> Result<String, Refusal> {
+    let refused = |text: &str| {
+        let whole = list(whole);
+        let rule = format!("{file} {text} is not a subset of the {whole} of the root of this view");
+        Err(Refusal::plain(Errno::EACCES, rule))
+    };
+    match value.parse::<IdSet<WORDS>>() {
+        Ok(asked) if asked.is_subset_of(&whole) && asked.is_empty() => Ok("\n".into()),
+        Ok(asked) if asked.is_subset_of(&whole) => Ok(asked.to_string()),
+        Ok(asked) => refused(&list(asked)),
+        Err(refusal) if refusal.errno == Errno::EINVAL => {
+            Err(Refusal::plain(Errno::EINVAL, refusal.rule))
+        }
+        Err(_) => refused(value.trim()),
+    }
+}
+
 impl State {
     pub(super) fn is_exclusive(&self) -> bool {
         self.cpu_exclusive || self.mem_exclusive
@@ -54,6 +83,30 @@ impl State {
 }
 
 impl Cpuset {
+    /// # Errors
+    /// ENOSPC where the group has no CPUs or no memory nodes to give to the task.
+    pub(super) fn takes_tasks(
+        &self,
+        core: &Core,
+        task: TaskSlot,
+        to: GroupId,
+    ) -> Result<(), Refusal> {
+        let (group, state) = (&core.groups[to], self.state(to));
+        let name = &core.tasks.slots[task].name;
+        for (file, is_empty) in [
+            ("cpuset.cpus", state.cpus.is_empty()),
+            ("cpuset.mems", state.mems.is_empty()),
+        ] {
+            if is_empty {
+                let (enter, why) = (" cannot enter ", format!(", whose {file} is empty"));
+                let path = (&group.path).into();
+                let parts = ["task ".into(), name.into(), enter.into(), path, why.into()];
+                return Err(Refusal::about(Errno::ENOSPC, parts));
+            }
+        }
+        Ok(())
+    }
+
     /// May the group have these values?
     ///
     /// Below a root only the flags are compared: its values are the host's, which may shrink under
@@ -98,8 +151,8 @@ impl Cpuset {
         ] {
             if cleared && this.tasks > 0 {
                 let (tasks, path) = (this.tasks, &this.path);
-                let rule = format!("{file} cannot be empty while {tasks} tasks are in {path}");
-                return Err(Refusal::new(Errno::ENOSPC, rule));
+                let rule = format!("{file} cannot be empty while {tasks} tasks are in ");
+                return Err(Refusal::about(Errno::ENOSPC, [rule.into(), path.into()]));
             }
         }
         for sibling in core.groups[parent]
@@ -121,14 +174,14 @@ impl Cpuset {
     ) -> Result<(), Refusal> {
         let rule = if !child.cpus.is_subset_of(&trial.cpus) {
             let (cpus, held) = (list(trial.cpus), list(child.cpus));
-            format!("cpuset.cpus {cpus} does not hold the {held} of the child {path}")
+            format!("cpuset.cpus {cpus} does not hold the {held} of the child ")
         } else if !child.mems.is_subset_of(&trial.mems) {
             let (mems, held) = (list(trial.mems), list(child.mems));
-            format!("cpuset.mems {mems} does not hold the {held} of the child {path}")
+            format!("cpuset.mems {mems} does not hold the {held} of the child ")
         } else {
             return Ok(());
         };
-        Err(Refusal::new(Errno::EBUSY, rule))
+        Err(Refusal::about(Errno::EBUSY, [rule.into(), path.into()]))
     }
 
     fn holds_flags_of_child(
@@ -138,13 +191,14 @@ impl Cpuset {
         path: &GroupPath,
     ) -> Result<(), Refusal> {
         let rule = if child.cpu_exclusive && !trial.cpu_exclusive {
-            format!("cpuset.cpu_exclusive cannot be 0 while that of the child {path} is 1")
+            "cpuset.cpu_exclusive cannot be 0 while that of the child "
         } else if child.mem_exclusive && !trial.mem_exclusive {
-            format!("cpuset.mem_exclusive cannot be 0 while that of the child {path} is 1")
+            "cpuset.mem_exclusive cannot be 0 while that of the child "
         } else {
             return Ok(());
         };
-        Err(Refusal::new(Errno::EBUSY, rule))
+        let parts = [rule.into(), path.into(), " is 1".into()];
+        Err(Refusal::about(Errno::EBUSY, parts))
     }
 
     fn values_are_held_by_parent(
@@ -155,14 +209,14 @@ impl Cpuset {
     ) -> Result<(), Refusal> {
         let rule = if !trial.cpus.is_subset_of(&parent.cpus) {
             let (cpus, held) = (list(trial.cpus), list(parent.cpus));
-            format!("cpuset.cpus {cpus} is not a subset of the parent's {held} in {path}")
+            format!("cpuset.cpus {cpus} is not a subset of the parent's {held} in ")
         } else if !trial.mems.is_subset_of(&parent.mems) {
             let (mems, held) = (list(trial.mems), list(parent.mems));
-            format!("cpuset.mems {mems} is not a subset of the parent's {held} in {path}")
+            format!("cpuset.mems {mems} is not a subset of the parent's {held} in ")
         } else {
             return Ok(());
         };
-        Err(Refusal::new(Errno::EACCES, rule))
+        Err(Refusal::about(Errno::EACCES, [rule.into(), path.into()]))
     }
 
     fn flags_are_held_by_parent(
@@ -172,13 +226,14 @@ impl Cpuset {
         path: &GroupPath,
     ) -> Result<(), Refusal> {
         let rule = if trial.cpu_exclusive && !parent.cpu_exclusive {
-            format!("cpuset.cpu_exclusive cannot be 1 while that of the parent {path} is 0")
+            "cpuset.cpu_exclusive cannot be 1 while that of the parent "
         } else if trial.mem_exclusive && !parent.mem_exclusive {
-            format!("cpuset.mem_exclusive cannot be 1 while that of the parent {path} is 0")
+            "cpuset.mem_exclusive cannot be 1 while that of the parent "
         } else {
             return Ok(());
         };
-        Err(Refusal::new(Errno::EACCES, rule))
+        let parts = [rule.into(), path.into(), " is 0".into()];
+        Err(Refusal::about(Errno::EACCES, parts))
     }
 
     fn is_apart_from(
@@ -204,10 +259,11 @@ impl Cpuset {
         } else {
             return Ok(());
         };
-        let overlap = format!("{file} {ours} overlaps the {theirs} of the sibling {path}");
-        Err(Refusal::new(
+        let overlap = format!("{file} {ours} overlaps the {theirs} of the sibling ");
+        let why = ", and one of the two is exclusive";
+        Err(Refusal::about(
             Errno::EINVAL,
-            format!("{overlap}, and one of the two is exclusive"),
+            [overlap.into(), path.into(), why.into()],
         ))
     }
 }

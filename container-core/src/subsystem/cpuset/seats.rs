@@ -62,8 +62,9 @@ impl Cpuset {
         if is_wanted && state.unseated_cpus().is_empty() {
             let (name, path) = (&task.name, &core.groups[group].path);
             let cpus = state.effective_cpus;
-            let rule = format!("{path} is one-to-one and has no CPU of {cpus} left for {name}");
-            return Err(Refusal::new(Errno::ENOSPC, rule));
+            let full = format!(" is one-to-one and has no CPU of {cpus} left for ");
+            let parts = [path.into(), full.into(), name.into()];
+            return Err(Refusal::about(Errno::ENOSPC, parts));
         }
         Ok(())
     }
@@ -115,7 +116,7 @@ impl Cpuset {
         let value = value.trim();
         if value != FLOAT && value != ONE_TO_ONE {
             let rule = format!("cpuset.placement is {FLOAT} or {ONE_TO_ONE}, not {value:?}");
-            return Err(Refusal::new(Errno::EINVAL, rule));
+            return Err(Refusal::plain(Errno::EINVAL, rule));
         }
         if value == self.state(group).placement() {
             return Ok(());
@@ -134,8 +135,8 @@ impl Cpuset {
             self.state(group).effective_cpus,
         );
         let path = &core.groups[group].path;
-        let rule = format!("{path} is one-to-one, and its {vcpus} vCPUs are more than CPUs {cpus}");
-        Refusal::new(Errno::ENOSPC, rule)
+        let crowd = format!(" is one-to-one, and its {vcpus} vCPUs are more than CPUs {cpus}");
+        Refusal::about(Errno::ENOSPC, [path.into(), crowd.into()])
     }
 }
 

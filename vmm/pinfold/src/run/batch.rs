@@ -11,15 +11,17 @@
 //! with what was asked for.
 
 use std::io::{self, BufRead};
+use std::time::Instant;
 
 use actor::Address;
+use agent_protocol::{Answer, Ask};
 use container_core::{Command, Credentials, GroupPath};
-use supervisor::keeper::Request;
+use supervisor::keeper::{Order, Request};
 
 use super::Message;
 
 /// Longest line that is read, in bytes.
-const MAX_LINE: u64 = 64 * 1024;
+pub const MAX_LINE: u64 = 64 * 1024;
 
 /// Read standard input on a thread of its own until it ends.
 ///
@@ -44,18 +46,18 @@ fn serve(keeper: &Address<Request>, answers: &Address<Message>) {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let answer = match answer(keeper, line) {
-            Ok(answer) => answer,
-            Err(why) => format!("refused {line}: {why}"),
-        };
-        if answers.send(Message::Answer(answer)).is_err() {
+        if answers.send(Message::Answer(answer(keeper, line))).is_err() {
             return;
         }
     }
 }
 
-/// Carry a line out.
-fn answer(keeper: &Address<Request>, line: &str) -> Result<String, String> {
+/// Carry a line out: `ok …`, `refused …` or `report …`, one line.
+pub fn answer(keeper: &Address<Request>, line: &str) -> String {
+    carry_out(keeper, line).unwrap_or_else(|why| format!("refused {line}: {why}"))
+}
+
+fn carry_out(keeper: &Address<Request>, line: &str) -> Result<String, String> {
     let gone = |_| "the supervisor has ended".to_owned();
     match line.split_whitespace().collect::<Vec<_>>()[..] {
         ["report"] => {
@@ -74,8 +76,11 @@ fn answer(keeper: &Address<Request>, line: &str) -> Result<String, String> {
             let text = read.map_err(gone)?.map_err(|refusal| refusal.to_string())?;
             return Ok(format!("ok {line}: {}", text.trim_end().replace('\n', " ")));
         }
-        ["vm", "stop", name] => return stop(keeper, line, name, false),
-        ["vm", "stop", "--force", name] => return stop(keeper, line, name, true),
+        ["agent", ask, name] => return ask_agent(keeper, line, ask, name),
+        ["vm", "stop", name] => return order(keeper, line, name, Order::Stop),
+        ["vm", "stop", "--force", name] => return order(keeper, line, name, Order::Kill),
+        ["vm", "pause", name] => return order(keeper, line, name, Order::Pause),
+        ["vm", "resume", name] => return order(keeper, line, name, Order::Resume),
         _ => {}
     }
     let commands = line
@@ -97,19 +102,63 @@ fn answer(keeper: &Address<Request>, line: &str) -> Result<String, String> {
     ))
 }
 
-fn stop(keeper: &Address<Request>, line: &str, name: &str, force: bool) -> Result<String, String> {
+fn order(
+    keeper: &Address<Request>,
+    line: &str,
+    name: &str,
+    order: Order,
+) -> Result<String, String> {
     let machine = name
         .parse()
         .map_err(|refusal: container_core::Refusal| refusal.to_string())?;
-    match keeper.call(|reply| Request::Stop {
+    let given = keeper.call(|reply| Request::Order {
         machine,
-        force,
+        order,
         reply,
-    }) {
-        Ok(true) => Ok(format!("ok {line}")),
-        Ok(false) => Err(format!("no machine {name} runs")),
-        Err(closed) => Err(closed.to_string()),
-    }
+    });
+    given.map_err(|closed| closed.to_string())??;
+    Ok(format!("ok {line}"))
+}
+
+/// Ask the guest of a machine; the session in the supervisor bounds the wait.
+fn ask_agent(
+    keeper: &Address<Request>,
+    line: &str,
+    ask: &str,
+    name: &str,
+) -> Result<String, String> {
+    let ask = match ask {
+        "ping" => Ask::Ping,
+        "info" => Ask::Info,
+        "shutdown" => Ask::Shutdown,
+        other => return Err(format!("agent {other}: expected ping, info or shutdown")),
+    };
+    let machine = name
+        .parse()
+        .map_err(|refusal: container_core::Refusal| refusal.to_string())?;
+    let asked = Instant::now();
+    let answer = keeper.call(|reply| Request::AskAgent {
+        machine,
+        ask,
+        reply,
+    });
+    let took = asked.elapsed();
+    let answer = answer
+        .map_err(|_| "the machine has ended".to_owned())?
+        .map_err(|error| error.to_string())?;
+    Ok(match answer {
+        Answer::Pong => format!("ok {line}: answered in {} us", took.as_micros()),
+        Answer::Info {
+            agent,
+            vcpus,
+            uptime_ns,
+        } => {
+            let uptime = crate::units::time(uptime_ns);
+            format!("ok {line}: {agent}, {vcpus} vCPUs, up {uptime}")
+        }
+        Answer::Ending => format!("ok {line}: the guest is ending"),
+        Answer::Declined { why } => return Err(format!("the guest declines: {why}")),
+    })
 }
 
 fn command(keeper: &Address<Request>, text: &str) -> Result<Command, String> {
@@ -140,7 +189,10 @@ fn command(keeper: &Address<Request>, text: &str) -> Result<Command, String> {
             file: file.to_owned(),
             value: value.join(" "),
         }),
-        _ => Err("expected group mkdir|rmdir|attach|clone|set|get, vm stop, or report".into()),
+        _ => Err(
+            "expected group mkdir|rmdir|attach|clone|set|get, vm stop|pause|resume, agent ping|info|shutdown, or report"
+                .into(),
+        ),
     }
 }
 

@@ -64,6 +64,7 @@ impl Nursery {
                 machine.config.clone(),
                 machine.name.clone(),
                 Placement { by_kind },
+                machine.agent.clone(),
             )
         };
         let launches: Result<Vec<_>, _> = machines.iter().map(launch).collect();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox};
 use supervisor::Notice;
-use supervisor::keeper::Request;
+use supervisor::keeper::{Order, Request};
 
 use super::Message;
 use super::console::Consoles;
@@ -125,9 +125,10 @@ impl<'a> Watch<'a> {
             let Ok(machine) = machine.name.parse() else {
                 continue;
             };
-            self.keeper.call(|reply| Request::Stop {
+            // One that has ended meanwhile is no failure.
+            let _ = self.keeper.call(|reply| Request::Order {
                 machine,
-                force: true,
+                order: Order::Kill,
                 reply,
             })?;
         }

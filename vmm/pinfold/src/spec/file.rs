@@ -17,6 +17,8 @@
 //! vcpus = 2
 //! guest = { tiny = ["burn 200ms", "exit"] }
 //! groups = ["placement:/gold"]           # of all its tasks
+//! agent = "delegate"                     # what its guest may do below them
+//! vsock = { path = "web.sock" }          # relative to the spec file
 //!
 //! [vm.web.task.vcpu1]
 //! groups = ["placement:/gold/hot"]       # of this task, in place of the one of the same hierarchy
@@ -101,11 +103,23 @@ pub struct Machine {
     /// Where its tasks are placed.
     #[serde(default)]
     pub groups: Groups,
-    /// The guest channel, which this release does not have.
+    /// What the guest's agent may do: `read` or `delegate`; left out, it has no channel.
     pub agent: Option<Spanned<Scalar>>,
+    /// The guest's sockets on the host.
+    pub vsock: Option<Vsock>,
     /// Exceptions for single tasks, by name: `vcpu1`.
     #[serde(default)]
     pub task: Table<Task>,
+}
+
+/// A vsock device.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table, as { path = \"web.sock\" }")]
+pub struct Vsock {
+    /// The guest's address.
+    pub cid: Option<Spanned<i64>>,
+    /// The host's socket, relative to the spec file; left out, there is none.
+    pub path: Option<Spanned<String>>,
 }
 
 /// What to boot.

@@ -3,8 +3,10 @@
 use container_core::{GroupPath, MachineName, TaskKind};
 use firmware::script::Script;
 use link::{Guest, MAX_VCPUS, MachineConfig};
+use supervisor::AgentAccess;
 use toml::Spanned;
 
+use super::channel;
 use super::file;
 use super::plan::{Tree, parse};
 use super::source::Source;
@@ -25,14 +27,6 @@ pub(super) fn machine(
     let name: MachineName = parse(source, key)?;
     let line = source.line(key.span());
     let missing = |what: &str| source.refuse_line(line, format!("machine {name} has no `{what}`"));
-    if let Some(agent) = &vm.agent {
-        let message = format!(
-            "agent = \"{}\" of machine {name}: the guest channel is not in this release, and nothing \
-             is accepted that is not enforced",
-            agent.get_ref().0
-        );
-        return Err(source.refuse(agent.span(), message));
-    }
     let memory = vm.memory.as_ref().ok_or_else(|| missing("memory"))?;
     let vcpus = vm.vcpus.as_ref().ok_or_else(|| missing("vcpus"))?;
     let guest = vm.guest.as_ref().ok_or_else(|| missing("guest"))?;
@@ -56,13 +50,26 @@ pub(super) fn machine(
         guest: Guest::Tiny {
             script: script(source, &name, lines, count)?,
         },
-        vsock: None,
+        vsock: channel::device(source, &name, vm.vsock.as_ref(), vm.agent.is_some())?,
     };
-    let places = places(source, tree, &name, line, count, vm)?;
+    let groups = Groups {
+        all: listed(source, tree, &vm.groups.all)?,
+        vcpu: listed(source, tree, &vm.groups.vcpu)?,
+        io: listed(source, tree, &vm.groups.io)?,
+        control: listed(source, tree, &vm.groups.control)?,
+    };
+    let agent = vm.agent.as_ref().map(|agent| {
+        let access = channel::access(source, &name, agent)?;
+        let roots = channel::roots(&tree.hierarchies, &groups.vcpu, &groups.all);
+        Ok(AgentAccess { access, roots })
+    });
+    let agent = agent.transpose()?;
+    let places = places(source, tree, &name, line, count, &groups, &vm.task)?;
     Ok(MachineSpec {
         name,
         line,
         config,
+        agent,
         places,
     })
 }
@@ -131,6 +138,14 @@ fn script(
     Err(source.refuse(lines[at].span(), message))
 }
 
+/// The groups that a machine's `groups` names, all of them declared.
+struct Groups {
+    all: Vec<Place>,
+    vcpu: Vec<Place>,
+    io: Vec<Place>,
+    control: Vec<Place>,
+}
+
 /// Where each task of a machine stands: a task's own group goes before its kind's, that before the
 /// machine's, and where none is named it is the root.
 fn places(
@@ -139,28 +154,24 @@ fn places(
     name: &MachineName,
     line: usize,
     vcpus: u16,
-    vm: &file::Machine,
+    groups: &Groups,
+    tasks: &file::Table<file::Task>,
 ) -> Result<Vec<(TaskKind, Vec<Place>)>, SpecError> {
-    let groups = |list| listed(source, tree, list);
-    let all = groups(&vm.groups.all)?;
-    let of_vcpus = groups(&vm.groups.vcpu)?;
-    let of_io = groups(&vm.groups.io)?;
-    let of_control = groups(&vm.groups.control)?;
-    let mut own = Vec::with_capacity(vm.task.len());
-    for (task, entry) in &vm.task {
+    let mut own = Vec::with_capacity(tasks.len());
+    for (task, entry) in tasks {
         let kind = task_kind(task.get_ref(), vcpus)
             .map_err(|why| source.refuse(task.span(), format!("machine {name} {why}")))?;
-        own.push((kind, groups(&entry.groups)?));
+        own.push((kind, listed(source, tree, &entry.groups)?));
     }
     let resolve = |kind: TaskKind| {
         let mine = own.iter().find(|(of, _)| *of == kind);
         let mine = mine.map_or(&[][..], |(_, places)| places);
         let of_kind = match kind {
-            TaskKind::Vcpu(_) => &of_vcpus,
-            TaskKind::Io => &of_io,
-            TaskKind::Control | TaskKind::Kvm(_) => &of_control,
+            TaskKind::Vcpu(_) => &groups.vcpu,
+            TaskKind::Io => &groups.io,
+            TaskKind::Control | TaskKind::Kvm(_) => &groups.control,
         };
-        let lists = [mine, of_kind, &all];
+        let lists = [mine, of_kind, &groups.all];
         let places = tree.hierarchies.iter().map(|hierarchy| {
             let mut named = lists.into_iter().flatten();
             let named = named.find(|place| place.group.hierarchy() == hierarchy);

@@ -5,6 +5,7 @@
 //! [`Spec::check`] then asks the framework itself whether all of it would be granted. Nothing here
 //! starts a machine or touches the host beyond reading the file.
 
+mod channel;
 mod check;
 mod file;
 mod machine;
@@ -14,6 +15,8 @@ mod source;
 use std::path::{Path, PathBuf};
 
 use container_core::{Command, GroupPath, HostResources, MachineName, TaskKind};
+
+use supervisor::AgentAccess;
 
 pub use source::SpecError;
 
@@ -49,6 +52,8 @@ pub struct MachineSpec {
     pub line: usize,
     /// What its process is to build.
     pub config: link::MachineConfig,
+    /// What its guest's agent may do; None where it has none.
+    pub agent: Option<AgentAccess>,
     /// For each kind of task but KVM's helpers, its group in each hierarchy.
     places: Vec<(TaskKind, Vec<Place>)>,
 }

@@ -35,6 +35,9 @@ impl Keeper {
             process: launch.process,
             directory: None,
             state: State::Starting,
+            paused: false,
+            sight: None,
+            agent_ready: false,
             tasks: BTreeMap::new(),
             due: Some((
                 Instant::now() + BIRTH_LIMIT,
@@ -48,6 +51,11 @@ impl Keeper {
             },
             settlement: None,
         });
+        if let Some(agent) = &launch.agent
+            && let Err(why) = self.open_view(machine, agent)
+        {
+            self.kill(machine, format!("its guest has no view: {why}"));
+        }
         let watched = pidfd.is_ok_and(|pidfd| {
             let (link, console) = (launch.link, launch.console);
             let watch = wire::Watch {
@@ -56,6 +64,7 @@ impl Keeper {
                 link,
                 pidfd,
                 console,
+                agent: launch.agent.is_some(),
             };
             self.wire
                 .try_send(wire::Request::Watch(Box::new(watch)))

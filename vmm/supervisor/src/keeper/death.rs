@@ -210,6 +210,7 @@ impl Keeper {
         };
         machine.verdict = Some(end.clone());
         self.tell_of(id, "machine_ended", &format!("has ended: {end}"));
+        self.close_view(id);
         let living: Vec<TaskId> = self
             .tasks
             .of_machine(id)

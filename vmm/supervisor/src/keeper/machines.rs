@@ -12,6 +12,7 @@ use std::time::Instant;
 use container_core::{MachineName, TaskId, TaskKind};
 use host::{Process, TaskDirectory};
 
+use super::views::Sight;
 use crate::Placement;
 
 /// A machine, never reused. Fits the 30 bits that epoll data leave it.
@@ -31,17 +32,6 @@ pub enum State {
     Ended,
 }
 
-impl State {
-    /// The word for it on every surface.
-    pub fn word(self) -> &'static str {
-        match self {
-            State::Starting | State::Placing => "starting",
-            State::Running => "running",
-            State::Ended => "ended",
-        }
-    }
-}
-
 /// One machine.
 pub struct Machine {
     /// Its name.
@@ -56,6 +46,12 @@ pub struct Machine {
     pub directory: Option<TaskDirectory>,
     /// Where it is in its life.
     pub state: State,
+    /// All its vCPUs are out of the guest by order.
+    pub paused: bool,
+    /// What its guest sees; None where it has no agent.
+    pub sight: Option<Sight>,
+    /// Its agent has been there.
+    pub agent_ready: bool,
     /// Its tasks by kind, from its birth on.
     pub tasks: BTreeMap<TaskKind, TaskId>,
     /// What it has to have done by then, or it is killed: announced its threads, and later, once it has said
@@ -69,6 +65,18 @@ pub struct Machine {
     pub times: Times,
     /// The bill's outside witness, at its end.
     pub settlement: Option<Settled>,
+}
+
+impl Machine {
+    /// The word for where it is in its life, on every surface.
+    pub fn state_word(&self) -> &'static str {
+        match self.state {
+            State::Starting | State::Placing => "starting",
+            State::Running if self.paused => "paused",
+            State::Running => "running",
+            State::Ended => "ended",
+        }
+    }
 }
 
 /// CLOCK_MONOTONIC, in nanoseconds.

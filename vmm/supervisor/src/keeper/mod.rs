@@ -10,29 +10,32 @@
 
 mod birth;
 mod death;
+mod events;
 pub mod flight;
 mod machines;
 mod report;
 mod request;
+mod share;
 mod tasks;
+mod views;
 mod watch;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox, Reply, TrySendError};
 use container_core::{
-    Command, Credentials, Event, Framework, MachineName, Nanoseconds, Plan, TaskId,
+    Command, Credentials, Framework, MachineName, Nanoseconds, Plan, TaskId, ViewId,
 };
 use link::ToMachine;
 use management::Drift;
 
 pub use machines::MachineId;
-pub use request::{ChangeError, Done, News, Request};
+pub use request::{AgentAnswer, AgentError, Asker, ChangeError, Done, News, Order, Request};
 
 use crate::runner::Job;
 use crate::wire::{self, Said};
-use crate::{Config, EventLog, Notice, Onlooker};
+use crate::{Config, EventLog, Onlooker};
 use flight::{Flight, Step};
 use machines::Machines;
 use tasks::Tasks;
@@ -52,6 +55,8 @@ enum Then {
     Answer(Reply<Result<Done, ChangeError>>),
     Place(MachineId),
     Adopt(Vec<TaskId>),
+    /// The guest that asked, and when it did.
+    Guest(Asker, Instant),
     Nothing,
 }
 
@@ -74,7 +79,11 @@ pub struct Keeper {
     framework: Framework,
     machines: Machines,
     tasks: Tasks,
-    log: EventLog,
+    log: EventLog<management::Event>,
+    /// Whose each open view is.
+    viewers: BTreeMap<ViewId, MachineId>,
+    /// Some view's newest event could not be pushed.
+    pushes_owed: bool,
     drift: Vec<Drift>,
     under_way: Option<UnderWay>,
     deferred: VecDeque<Request>,
@@ -103,7 +112,9 @@ impl Keeper {
             framework: config.framework,
             machines: Machines::default(),
             tasks: Tasks::default(),
-            log: EventLog::new(epoch()),
+            log: EventLog::new(events::epoch(), events::ROOM),
+            viewers: BTreeMap::new(),
+            pushes_owed: false,
             drift: Vec::new(),
             under_way: None,
             deferred: VecDeque::new(),
@@ -194,11 +205,17 @@ impl Keeper {
                 self.sample_all();
                 reply.send(self.report());
             }
-            Request::Stop {
+            Request::Order {
                 machine,
-                force,
+                order,
                 reply,
-            } => reply.send(self.on_stop(&machine, force)),
+            } => reply.send(self.on_order(&machine, order)),
+            Request::Agent(asker, request) => self.on_agent(asker, *request),
+            Request::AskAgent {
+                machine,
+                ask,
+                reply,
+            } => self.ask_agent(&machine, ask, reply),
             Request::News(news) => self.on_news(news),
             Request::End => self.ended = true,
         }
@@ -220,7 +237,12 @@ impl Keeper {
             }
             News::Died { machine } => self.on_died(machine),
             News::Counters { counters, tsc_khz } => self.tasks.attach_counters(counters, tsc_khz),
-            News::AgentEnded { group, outcome } => {
+            News::AgentReady { machine, agent } => self.on_agent_ready(machine, &agent),
+            News::AgentCutOff { machine, why } => {
+                let text = format!("cut its agent off: {why}");
+                self.tell_of(machine, "agent_cut_off", &text);
+            }
+            News::ReleaseAgentEnded { group, outcome } => {
                 let text = format!("release agent for {group}: {outcome}");
                 self.append("release_agent_ended", text, |event| {
                     event.group = Some(group.to_string())
@@ -248,22 +270,33 @@ impl Keeper {
                 self.condemn(machine, death::sentence(&cause));
                 self.expect_gone(machine);
             }
-            Said::Paused => self.tell_of(machine, "machine_paused", "is out of its guest"),
-            Said::Resumed => self.tell_of(machine, "machine_resumed", "is in its guest again"),
+            Said::Paused => self.on_paused(machine, true),
+            Said::Resumed => self.on_paused(machine, false),
             Said::Alive => self.tell_of(machine, "machine_responsive", "answers again"),
         }
     }
 
-    fn on_stop(&mut self, name: &MachineName, force: bool) -> bool {
+    fn on_order(&mut self, name: &MachineName, order: Order) -> Result<(), String> {
         let Some(id) = self.machines.living_by_name(name) else {
-            return false;
+            return Err(format!("no machine {name} runs"));
         };
-        if force {
-            self.kill(id, "killed on request".into());
-        } else {
-            self.say(id, ToMachine::Stop);
+        match order {
+            Order::Stop => self.say(id, ToMachine::Stop),
+            Order::Kill => self.kill(id, "killed on request".into()),
+            Order::Pause => self.say(id, ToMachine::Pause),
+            Order::Resume => self.say(id, ToMachine::Resume),
         }
-        true
+        Ok(())
+    }
+
+    fn on_paused(&mut self, id: MachineId, paused: bool) {
+        if let Some(machine) = self.machines.get_mut(id) {
+            machine.paused = paused;
+        }
+        match paused {
+            true => self.tell_of(id, "machine_paused", "is out of its guest"),
+            false => self.tell_of(id, "machine_resumed", "is in its guest again"),
+        }
     }
 
     fn find(&self, name: &str) -> Option<TaskId> {
@@ -333,6 +366,7 @@ impl Keeper {
             Then::Answer(reply) => reply.send(Ok(done)),
             Then::Place(machine) => self.on_placed(machine),
             Then::Adopt(tasks) => self.open_counters(&tasks),
+            Then::Guest(asker, began) => self.on_view_changed(asker, began, Ok(done)),
             Then::Nothing => self.tell_if_all_ended(),
         }
     }
@@ -348,71 +382,12 @@ impl Keeper {
                     self.tasks.remove(task);
                 }
             }
+            Then::Guest(asker, began) => self.on_view_changed(asker, began, Err(error)),
             Then::Nothing => {
                 let text = format!("a change of the supervisor's own was refused: {error}");
                 self.append("refused", text, |_| {});
             }
         }
-    }
-
-    /// Number what a commit made happen, and set off what follows from it.
-    fn record(&mut self, events: Vec<Event>) {
-        for event in events {
-            if let Event::TaskExited { task, .. } = &event
-                && let Some(task) = self.tasks.get_mut(*task)
-            {
-                task.ended = true;
-            }
-            self.append_event(report::event(&event));
-            if let Event::Released {
-                group,
-                agent: Some(program),
-            } = event
-            {
-                let job = Job::ReleaseAgent {
-                    program,
-                    group: group.clone(),
-                };
-                if self.runner.try_send(job).is_ok() {
-                    self.agents += 1;
-                } else {
-                    let text = format!("release agent for {group}: not run, too many wait");
-                    self.append("release_agent_ended", text, |_| {});
-                }
-            }
-        }
-    }
-
-    fn append(&mut self, kind: &str, text: String, about: impl FnOnce(&mut management::Event)) {
-        let mut event = management::Event {
-            kind: kind.into(),
-            text,
-            ..Default::default()
-        };
-        about(&mut event);
-        self.append_event(event);
-    }
-
-    fn append_event(&mut self, mut event: management::Event) {
-        event.monotonic_ns = host::monotonic_ns();
-        let event = self.log.append(event);
-        if let Some(onlooker) = &self.onlooker {
-            onlooker(Notice::Event(Box::new(event.clone())));
-        }
-    }
-
-    /// An event about a machine: `NAME TEXT`.
-    fn tell_of(&mut self, machine: MachineId, kind: &str, text: &str) {
-        let Some(name) = self
-            .machines
-            .get(machine)
-            .map(|machine| machine.name.to_string())
-        else {
-            return;
-        };
-        self.append(kind, format!("{name} {text}"), |event| {
-            event.machine = Some(name)
-        });
     }
 
     /// Post a message to a machine; one whose post is full is killed.
@@ -433,10 +408,4 @@ fn unposted<M>(outcome: Result<(), TrySendError<M>>) -> Option<M> {
         Err(TrySendError::Full(message)) => Some(message),
         Ok(()) | Err(TrySendError::Closed(_)) => None,
     }
-}
-
-/// A number that no other life of a supervisor on this host has: the milliseconds of the wall clock.
-fn epoch() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }

@@ -116,7 +116,7 @@ fn machine_row(machine: &Machine) -> management::Machine {
     management::Machine {
         name: machine.name.to_string(),
         pid: machine.process.pid(),
-        state: machine.state.word().into(),
+        state: machine.state_word().into(),
         spawned_ns: machine.times.spawned,
         born_after_ns: after(machine.times.born),
         go_after_ns: after(machine.times.go),

@@ -1,13 +1,15 @@
 //! What the keeper is asked and told, and what it answers.
 
 use actor::Reply;
+use agent_protocol::{Answer, Ask};
 use container_core::{Command, Credentials, GroupPath, MachineName, Refusal, TaskId};
 use host::ExactCounter;
 use management::Report;
 
 use super::MachineId;
 use crate::Launch;
-use crate::wire::Said;
+use crate::agent::{self, AskError, NotNow, Token};
+use crate::wire::{Said, SessionId};
 
 /// What the keeper is asked.
 pub enum Request {
@@ -37,19 +39,74 @@ pub enum Request {
     },
     /// The whole state, counters sampled now.
     Report(Reply<Report>),
-    /// End a machine's guest in good order, or kill the machine.
-    Stop {
+    /// Give a machine an order. It is posted: that it has been followed is told by an event.
+    Order {
         /// Which.
         machine: MachineName,
-        /// Kill, without asking it.
-        force: bool,
-        /// False where no such machine lives.
-        reply: Reply<bool>,
+        /// What it is to do.
+        order: Order,
+        /// A sentence where it cannot be given.
+        reply: Reply<Result<(), String>>,
+    },
+    /// A guest's agent asks something of its view.
+    Agent(Asker, Box<agent::Request>),
+    /// Ask a machine's guest for something.
+    AskAgent {
+        /// Which.
+        machine: MachineName,
+        /// What.
+        ask: Ask,
+        /// What the guest says.
+        reply: AgentAnswer,
     },
     /// From the wire and the runner.
     News(News),
     /// Kill what lives and end.
     End,
+}
+
+/// Which session of which machine asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The machine whose agent it is.
+    pub machine: MachineId,
+    /// The session.
+    pub session: SessionId,
+    /// The session's name for what it asks.
+    pub token: Token,
+}
+
+/// Where a guest's answer goes.
+pub type AgentAnswer = Reply<Result<Answer, AgentError>>;
+
+/// Why a guest has not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AgentError {
+    /// There is no such machine.
+    #[error("no machine {0} runs")]
+    NoMachine(MachineName),
+    /// Its spec gives it no agent.
+    #[error("machine {0} has no agent: its spec does not say `agent`")]
+    NoAgent(MachineName),
+    /// It could not be asked.
+    #[error(transparent)]
+    NotNow(#[from] NotNow),
+    /// It was asked.
+    #[error(transparent)]
+    Unanswered(#[from] AskError),
+}
+
+/// What a machine can be ordered to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// End its guest in good order.
+    Stop,
+    /// Die, unasked.
+    Kill,
+    /// Leave the guest and stay out.
+    Pause,
+    /// Enter it again.
+    Resume,
 }
 
 /// What the other actors have to tell.
@@ -90,8 +147,22 @@ pub enum News {
         /// The TSC's rate.
         tsc_khz: Option<u32>,
     },
+    /// A guest's agent has introduced itself.
+    AgentReady {
+        /// Whose.
+        machine: MachineId,
+        /// How it calls itself.
+        agent: String,
+    },
+    /// A session of a guest's agent was ended for breaking a rule.
+    AgentCutOff {
+        /// Whose.
+        machine: MachineId,
+        /// The rule.
+        why: String,
+    },
     /// A release agent has ended.
-    AgentEnded {
+    ReleaseAgentEnded {
         /// The group it was run for.
         group: GroupPath,
         /// How.
@@ -127,9 +198,14 @@ pub enum ChangeError {
 impl Request {
     /// Whether it changes nothing and may be answered while a change is under way.
     pub(super) fn is_read(&self) -> bool {
-        matches!(
-            self,
-            Request::Find(..) | Request::Read { .. } | Request::Report(_) | Request::End
-        )
+        match self {
+            Request::Find(..)
+            | Request::Read { .. }
+            | Request::Report(_)
+            | Request::AskAgent { .. }
+            | Request::End => true,
+            Request::Agent(_, request) => !matches!(**request, agent::Request::Change(_)),
+            _ => false,
+        }
     }
 }

@@ -27,6 +27,9 @@ impl Keeper {
         if !self.ending.is_empty() {
             next = next.min(Instant::now() + ENDING_POLL);
         }
+        if let Some(at) = self.push_again_at() {
+            next = next.min(at);
+        }
         for (_, machine) in self.machines.iter() {
             if machine.state == State::Ended {
                 continue;
@@ -44,6 +47,7 @@ impl Keeper {
             return;
         }
         self.bury_threads();
+        self.push_again();
         let now = Instant::now();
         self.release_held(now);
         if now >= self.next_watch && self.under_way.is_none() {
@@ -58,7 +62,12 @@ impl Keeper {
 
     /// Bill cheap readings of all living tasks.
     pub(super) fn sample_all(&mut self) {
-        for task in self.tasks.living() {
+        self.sample(&self.tasks.living());
+    }
+
+    /// Bill cheap readings of these tasks, as far as they live.
+    pub(super) fn sample(&mut self, tasks: &[TaskId]) {
+        for &task in tasks {
             if let Some(reading) = self.tasks.sample(task) {
                 let _ = self.framework.charge(task, reading);
             }

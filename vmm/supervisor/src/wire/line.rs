@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use container_core::MachineName;
 use link::{Link, LinkError, ToMachine, ToSupervisor};
 
+use super::agents::Agents;
 use super::protocol::{Protocol, Said};
 
 /// Messages taken from one link before the others have their turn.
@@ -18,10 +19,12 @@ const CONSOLE_A_TURN: usize = 4096;
 pub const CONSOLE_DRAIN: usize = 64 * 1024 / CONSOLE_A_TURN;
 
 /// What came over a link.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Heard {
     /// Something with a meaning.
     Said(Said),
+    /// The guest has connected to its agent's port: an offer of a stream.
+    Agent(OwnedFd),
     /// Something that breaks the protocol; the link is not listened to any more.
     Violation(String),
     /// Its end. The process may live on.
@@ -35,6 +38,8 @@ pub struct Line {
     pidfd: OwnedFd,
     console: OwnedFd,
     protocol: Protocol,
+    /// The sessions of its guest's agent; None where it is to have none.
+    pub agents: Option<Agents>,
     listening: bool,
     pinged: Option<Instant>,
     unresponsive: bool,
@@ -47,6 +52,7 @@ impl Line {
         link: Link<ToMachine, ToSupervisor>,
         pidfd: OwnedFd,
         console: OwnedFd,
+        agent: bool,
     ) -> Self {
         Line {
             name,
@@ -54,6 +60,7 @@ impl Line {
             pidfd,
             console,
             protocol: Protocol::default(),
+            agents: agent.then(Agents::new),
             listening: true,
             pinged: None,
             unresponsive: false,
@@ -104,26 +111,46 @@ impl Line {
             if !self.listening {
                 break;
             }
-            let next = match self.link.recv() {
+            let next = match self.link.recv_with_descriptor() {
                 Ok(None) => break,
-                Ok(Some(message)) => match self.protocol.take(message) {
-                    Ok(Said::Alive) => {
+                Ok(Some((message, descriptor))) => match self.take(message, descriptor) {
+                    Ok(Heard::Said(Said::Alive)) => {
                         self.pinged = None;
                         if !std::mem::take(&mut self.unresponsive) {
                             continue;
                         }
                         Heard::Said(Said::Alive)
                     }
-                    Ok(said) => Heard::Said(said),
+                    Ok(heard) => heard,
                     Err(why) => Heard::Violation(why),
                 },
                 Err(LinkError::Closed) => Heard::Closed,
                 Err(error) => Heard::Violation(error.to_string()),
             };
-            self.listening = matches!(next, Heard::Said(_));
+            self.listening = matches!(next, Heard::Said(_) | Heard::Agent(_));
             heard.push(next);
         }
         (heard, self.listening)
+    }
+
+    /// A message and the descriptor that came along: an offer has one, nothing else has.
+    fn take(
+        &mut self,
+        message: ToSupervisor,
+        descriptor: Option<OwnedFd>,
+    ) -> Result<Heard, String> {
+        match (message, descriptor) {
+            (ToSupervisor::Agent { source_port }, Some(offer)) => {
+                if self.agents.is_none() {
+                    return Err("an agent's stream, of a machine without an agent".into());
+                }
+                self.protocol.take_agent(source_port, Instant::now())?;
+                Ok(Heard::Agent(offer))
+            }
+            (ToSupervisor::Agent { .. }, None) => Err("an agent's stream without a stream".into()),
+            (_, Some(_)) => Err("an uninvited descriptor".into()),
+            (message, None) => self.protocol.take(message).map(Heard::Said),
+        }
     }
 
     /// Ping, or see that the last ping is overdue: true once for each silence.

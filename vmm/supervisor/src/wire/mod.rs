@@ -8,6 +8,7 @@
 //! At a death the link and the console are drained first, then the death is passed up: what a machine
 //! managed to say is heard before it is buried.
 
+mod agents;
 mod line;
 mod protocol;
 
@@ -16,14 +17,19 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox};
-use container_core::MachineName;
+use agent_protocol::Ask;
+use container_core::{MachineName, ViewEvent};
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
 use link::{Link, ToMachine, ToSupervisor};
 
-use crate::keeper::{self, MachineId, News};
+use crate::agent::Outcome;
+use crate::keeper::{self, AgentAnswer, Asker, MachineId, News};
 use crate::{Notice, Onlooker};
+pub use agents::SessionId;
+use agents::{Agents, MAX_SESSIONS, Turn, Wish};
 use line::{Heard, Line};
 pub use protocol::Said;
+pub(crate) use protocol::cut;
 
 /// How often each machine is asked whether it is there.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,6 +43,12 @@ pub enum Request {
     Watch(Box<Watch>),
     /// Say this to a machine. One that does not read is reported as broken.
     Say(MachineId, Box<ToMachine>),
+    /// Give a session the keeper's answer.
+    Answer(Asker, Box<Outcome>),
+    /// Tell a machine's sessions of an event of its view, by number.
+    Push(MachineId, u64, Box<ViewEvent>),
+    /// Ask a machine's guest for something.
+    AskAgent(MachineId, Ask, AgentAnswer),
     /// End the actor.
     End,
 }
@@ -54,6 +66,8 @@ pub struct Watch {
     pub pidfd: OwnedFd,
     /// The read end of its console.
     pub console: OwnedFd,
+    /// Whether its guest may have an agent.
+    pub agent: bool,
 }
 
 /// The actor.
@@ -74,24 +88,32 @@ enum Source {
     Link(MachineId),
     Pidfd(MachineId),
     Console(MachineId),
+    /// The stream of an agent's session, by its slot.
+    Agent(MachineId, u32),
 }
+
+/// The first of the four numbers that are left for the slots of agents' sessions.
+const FIRST_SLOT: u32 = 4;
+const _: () = assert!(FIRST_SLOT as usize + MAX_SESSIONS == 8);
 
 impl Source {
     fn pack(self) -> u32 {
         match self {
             Source::Doorbell => 0,
-            Source::Link(machine) => machine.0 << 2 | 1,
-            Source::Pidfd(machine) => machine.0 << 2 | 2,
-            Source::Console(machine) => machine.0 << 2 | 3,
+            Source::Link(machine) => machine.0 << 3 | 1,
+            Source::Pidfd(machine) => machine.0 << 3 | 2,
+            Source::Console(machine) => machine.0 << 3 | 3,
+            Source::Agent(machine, slot) => machine.0 << 3 | (FIRST_SLOT + slot),
         }
     }
 
     fn unpack(data: u32) -> Source {
-        let machine = MachineId(data >> 2);
-        match data & 3 {
+        let machine = MachineId(data >> 3);
+        match data & 7 {
             1 => Source::Link(machine),
             2 => Source::Pidfd(machine),
             3 => Source::Console(machine),
+            slot @ FIRST_SLOT.. => Source::Agent(machine, slot - FIRST_SLOT),
             _ => Source::Doorbell,
         }
     }
@@ -124,7 +146,7 @@ impl Wire {
         let id = manager.add_subscriber(self);
         loop {
             let timeout = match manager.subscriber_mut(id) {
-                Ok(wire) if !wire.ended => wire.time_to_ping(),
+                Ok(wire) if !wire.ended => wire.milliseconds_left(),
                 _ => return,
             };
             if let Err(error) = manager.run_with_timeout(timeout) {
@@ -136,15 +158,24 @@ impl Wire {
         }
     }
 
-    /// Milliseconds until the next ping, rounded up; forever without machines.
-    fn time_to_ping(&self) -> i32 {
+    /// Milliseconds until something is due, rounded up; forever without machines.
+    fn milliseconds_left(&self) -> i32 {
         if self.lines.is_empty() {
             return -1;
         }
-        let left = self.next_ping.saturating_duration_since(Instant::now());
+        let due = self
+            .agents_due()
+            .map_or(self.next_ping, |due| due.min(self.next_ping));
+        let left = due.saturating_duration_since(Instant::now());
         i32::try_from(left.as_millis())
             .unwrap_or(i32::MAX)
             .saturating_add(1)
+    }
+
+    /// When the first agent's session has to be looked at.
+    fn agents_due(&self) -> Option<Instant> {
+        let agents = self.lines.values().filter_map(|line| line.agents.as_ref());
+        agents.filter_map(Agents::deadline).min()
     }
 
     fn on_doorbell(&mut self, ops: &mut EventOps<'_>) {
@@ -154,9 +185,23 @@ impl Wire {
         while !self.ended {
             match self.mailbox.try_recv() {
                 Ok(Some(request)) => self.on_request(request, ops),
-                Ok(None) => return,
+                Ok(None) => break,
                 Err(actor::Closed) => self.ended = true,
             }
+        }
+        let now = Instant::now();
+        let due = |line: &&Line| {
+            let agents = line.agents.as_ref().and_then(Agents::deadline);
+            agents.is_some_and(|due| due <= now)
+        };
+        let due: Vec<MachineId> = self
+            .lines
+            .iter()
+            .filter(|(_, line)| due(line))
+            .map(|(machine, _)| *machine)
+            .collect();
+        for machine in due {
+            self.with_agents(machine, ops, Agents::on_time);
         }
     }
 
@@ -164,13 +209,32 @@ impl Wire {
         match request {
             Request::Watch(watch) => self.on_watch(*watch, ops),
             Request::Say(machine, message) => self.say(machine, &message),
+            Request::Answer(asker, outcome) => {
+                self.with_agents(asker.machine, ops, |agents, turn| {
+                    agents.on_answer(asker.session, asker.token, *outcome, turn);
+                });
+            }
+            Request::Push(machine, seq, event) => {
+                self.with_agents(machine, ops, |agents, turn| {
+                    agents.on_push(seq, &event, turn)
+                });
+            }
+            Request::AskAgent(machine, ask, reply) => {
+                self.with_agents(machine, ops, |agents, turn| agents.ask(ask, reply, turn));
+            }
             Request::End => self.ended = true,
         }
     }
 
     fn on_watch(&mut self, watch: Watch, ops: &mut EventOps<'_>) {
         let machine = watch.machine;
-        let line = Line::new(watch.name, watch.link, watch.pidfd, watch.console);
+        let line = Line::new(
+            watch.name,
+            watch.link,
+            watch.pidfd,
+            watch.console,
+            watch.agent,
+        );
         for (fd, source) in [
             (line.link_fd(), Source::Link(machine)),
             (line.pidfd(), Source::Pidfd(machine)),
@@ -206,7 +270,9 @@ impl Wire {
         if !open {
             let _ = ops.remove(Events::empty_raw(line.link_fd()));
         }
-        self.pass_on(machine, heard);
+        for heard in heard {
+            self.pass_on(machine, heard, ops);
+        }
     }
 
     fn on_console(&mut self, machine: MachineId, ops: &mut EventOps<'_>) {
@@ -235,27 +301,73 @@ impl Wire {
         for _ in 0..line::CONSOLE_DRAIN {
             self.on_console(machine, ops);
         }
-        let Some(line) = self.lines.remove(&machine) else {
+        let Some(mut line) = self.lines.remove(&machine) else {
             return;
         };
         for fd in [line.link_fd(), line.pidfd(), line.console_fd()] {
             let _ = ops.remove(Events::empty_raw(fd));
         }
+        if let Some(agents) = &mut line.agents {
+            agents.end(ops);
+        }
         self.tell(News::Died { machine });
     }
 
-    fn pass_on(&self, machine: MachineId, heard: Vec<Heard>) {
-        for heard in heard {
-            self.tell(match heard {
-                Heard::Said(said) => News::Said { machine, said },
-                Heard::Violation(why) => News::Broken { machine, why },
-                Heard::Closed => News::LinkClosed { machine },
-            });
+    fn pass_on(&mut self, machine: MachineId, heard: Heard, ops: &mut EventOps<'_>) {
+        match heard {
+            Heard::Said(said) => self.tell(News::Said { machine, said }),
+            Heard::Violation(why) => self.tell(News::Broken { machine, why }),
+            Heard::Closed => self.tell(News::LinkClosed { machine }),
+            Heard::Agent(offer) => {
+                self.with_agents(machine, ops, |agents, turn| agents.offer(offer, turn));
+            }
         }
+    }
+
+    /// Let a machine's sessions do something, and carry their wishes up.
+    fn with_agents(
+        &mut self,
+        machine: MachineId,
+        ops: &mut EventOps<'_>,
+        what: impl FnOnce(&mut Agents, &mut Turn<'_, '_>),
+    ) {
+        let line = self.lines.get_mut(&machine);
+        let Some(agents) = line.and_then(|line| line.agents.as_mut()) else {
+            return;
+        };
+        let now = Instant::now();
+        what(agents, &mut Turn { machine, ops, now });
+        for wish in agents.wishes() {
+            match wish {
+                Wish::Ask(session, token, request) => {
+                    let asker = Asker {
+                        machine,
+                        session,
+                        token,
+                    };
+                    let request = keeper::Request::Agent(asker, Box::new(request));
+                    let _ = self.keeper.send(request);
+                }
+                Wish::Ready(agent) => self.tell(News::AgentReady { machine, agent }),
+                Wish::CutOff(why) => self.tell(News::AgentCutOff { machine, why }),
+            }
+        }
+    }
+
+    fn on_agent(&mut self, machine: MachineId, slot: u32, ready: EventSet, ops: &mut EventOps<'_>) {
+        self.with_agents(machine, ops, |agents, turn| {
+            agents.on_ready(slot as usize, ready, turn);
+        });
     }
 
     fn on_time(&mut self) {
         let now = Instant::now();
+        if self.agents_due().is_some_and(|due| due <= now)
+            && let Some(bell) = self.mailbox.doorbell()
+        {
+            // Streams can be watched anew only from within an event: this makes one.
+            bell.ring();
+        }
         if now < self.next_ping {
             return;
         }
@@ -290,6 +402,7 @@ impl MutEventSubscriber for Wire {
             Source::Link(machine) => self.on_link(machine, ops),
             Source::Console(machine) => self.on_console(machine, ops),
             Source::Pidfd(machine) => self.on_death(machine, ops),
+            Source::Agent(machine, slot) => self.on_agent(machine, slot, events.event_set(), ops),
         }
     }
 

@@ -13,13 +13,19 @@
 //! against the kernel.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
+use agent_protocol::PRIVILEGED_PORTS;
 use link::{HaltCause, MAX_VCPUS, Thread, ThreadKind, ToSupervisor, VERSION};
 
 /// Sentences from a machine are cut to this many characters.
 const MAX_SENTENCE: usize = 256;
 /// Threads a machine may announce: its vCPUs, io, control, and KVM's helpers.
 const MAX_THREADS: usize = MAX_VCPUS as usize + 2 + 8;
+
+/// Agents' streams of one machine in a second: the machine itself lets fewer of its guest's connections pass,
+/// so one that asks for more does not do its work.
+const AGENTS_A_SECOND: u32 = 100;
 
 /// What a message means to the keeper.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +58,9 @@ pub struct Protocol {
     asked: Option<u64>,
     wants_paused: u32,
     wants_resumed: u32,
+    /// Agents' streams since then.
+    agents: u32,
+    agents_since: Option<Instant>,
 }
 
 impl Protocol {
@@ -118,10 +127,36 @@ impl Protocol {
                 self.wants_resumed -= 1;
                 Ok(Said::Resumed)
             }
-            // No machine is asked for an agent's port yet.
-            ToSupervisor::Agent { .. } => Err("an agent that nobody asked for".into()),
             unasked => Err(format!("unexpected {}", cut(&format!("{unasked:?}")))),
         }
+    }
+
+    /// Take the word that the guest has connected from this port.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn take_agent(&mut self, source_port: u32, now: Instant) -> Result<(), String> {
+        if !self.born || self.over {
+            return Err("an agent's stream, of a machine without a guest".into());
+        }
+        if source_port >= PRIVILEGED_PORTS {
+            return Err(format!(
+                "an agent at port {source_port}, not below {PRIVILEGED_PORTS}"
+            ));
+        }
+        let second = self
+            .agents_since
+            .filter(|since| now - *since < Duration::from_secs(1));
+        if second.is_none() {
+            (self.agents_since, self.agents) = (Some(now), 0);
+        }
+        self.agents += 1;
+        if self.agents > AGENTS_A_SECOND {
+            return Err(format!(
+                "more than {AGENTS_A_SECOND} agents' streams in a second"
+            ));
+        }
+        Ok(())
     }
 
     fn birth(&mut self, threads: Vec<Thread>) -> Result<Said, String> {
@@ -152,7 +187,7 @@ fn bounded(cause: HaltCause) -> HaltCause {
 }
 
 /// At most [`MAX_SENTENCE`] characters, none of which can steer a terminal.
-fn cut(sentence: &str) -> String {
+pub(crate) fn cut(sentence: &str) -> String {
     sentence
         .chars()
         .take(MAX_SENTENCE)

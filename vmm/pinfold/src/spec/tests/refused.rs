@@ -50,20 +50,33 @@ fn a_bad_machine_is_refused_with_its_line_and_both_operands() {
             "vcpus = 2",
             "disks = []",
             "a.toml:4: `disks` is not in this release of Pinfold: unknown key `disks`, expected one of \
-             `memory`, `vcpus`, `guest`, `groups`, `agent`, `task`"
+             `memory`, `vcpus`, `guest`, `groups`, `agent`, `vsock`, `task`"
                 .into(),
         ),
         (
             "vcpus = 2",
             "cpus = 2",
-            "a.toml:4: unknown key `cpus`, expected one of `memory`, `vcpus`, `guest`, `groups`, `agent`, `task`".into(),
+            "a.toml:4: unknown key `cpus`, expected one of `memory`, `vcpus`, `guest`, `groups`, `agent`, `vsock`, `task`".into(),
         ),
         (
             "vcpus = 2",
-            "vcpus = 2\nagent = 'read'",
-            "a.toml:5: agent = \"read\" of machine web: the guest channel is not in this release, and \
-             nothing is accepted that is not enforced"
-                .into(),
+            "vcpus = 2\nagent = 'write'",
+            "a.toml:5: agent \"write\" of machine web is neither \"read\" nor \"delegate\"".into(),
+        ),
+        (
+            "vcpus = 2",
+            "vcpus = 2\nvsock = { cid = 2 }",
+            "a.toml:5: vsock.cid 2 of machine web is not one of 3 to 4294967294".into(),
+        ),
+        (
+            "vcpus = 2",
+            "vcpus = 2\nvsock = { path = '/no/such/web.sock' }",
+            "a.toml:5: vsock.path \"/no/such/web.sock\" of machine web: there is no such folder".into(),
+        ),
+        (
+            "vcpus = 2",
+            "vcpus = 2\nvsock = 'web.sock'",
+            "a.toml:5: invalid type: string \"web.sock\", expected a table, as { path = \"web.sock\" }".into(),
         ),
         ("vm.web", "vm.'w/b'", "a.toml:2: machine name \"w/b\" is not 1 to 32 of [A-Za-z0-9._-] (EINVAL)".into()),
         ("vcpus = 2", "vcpus = 2\nvcpus = 3", "a.toml:5: key `vcpus` stands twice in its table".into()),

@@ -1,0 +1,72 @@
+//! What the types of a view promise by themselves.
+
+use super::ViewPath;
+use crate::{Errno, GroupPath};
+
+fn view_path(text: &str) -> ViewPath {
+    text.parse().unwrap()
+}
+
+#[test]
+fn a_path_that_no_group_of_a_view_can_have_is_refused_in_the_guests_own_words() {
+    let long = format!("p:/{}", "x/".repeat(600));
+    let wide = format!("p:/{}", "x".repeat(256));
+    for (text, errno) in [
+        ("p:/..", Errno::EINVAL),
+        ("p:/a/../b", Errno::EINVAL),
+        ("p:/.", Errno::EINVAL),
+        ("p:/a//b", Errno::EINVAL),
+        ("p:/a/", Errno::EINVAL),
+        ("p:a", Errno::EINVAL),
+        ("p", Errno::EINVAL),
+        (":/a", Errno::EINVAL),
+        ("p q:/a", Errno::EINVAL),
+        ("p:/a\nb", Errno::EINVAL),
+        ("p:/a\0b", Errno::EINVAL),
+        (&wide, Errno::ENAMETOOLONG),
+        (&long, Errno::ENAMETOOLONG),
+    ] {
+        assert_eq!(
+            text.parse::<ViewPath>().unwrap_err().errno,
+            errno,
+            "{text:?}"
+        );
+    }
+    let longest = format!("p:/{0}/{0}/{0}/{1}", "x".repeat(255), "y".repeat(253));
+    assert_eq!(longest.len(), ViewPath::MAX_BYTES);
+    let longest = view_path(&longest);
+    assert_eq!(longest.child("z").unwrap_err().errno, Errno::ENAMETOOLONG);
+    assert_eq!(longest.components().count(), longest.depth());
+}
+
+#[test]
+fn a_path_goes_to_the_host_and_back_under_every_root() {
+    for root in ["p:/", "p:/gold", "p:/gold/web"] {
+        let root: GroupPath = root.parse().unwrap();
+        for text in ["p:/", "p:/gold", "p:/a/b c/p:"] {
+            let path = view_path(text);
+            assert_eq!(ViewPath::of(&path.on_host(&root), &root), Some(path));
+        }
+    }
+}
+
+#[test]
+fn no_group_beside_above_or_in_another_tree_has_a_name_in_the_view() {
+    let root: GroupPath = "p:/gold/web".parse().unwrap();
+    let long = format!("p:/gold/web/{0}/{0}/{0}/{0}/{0}", "x".repeat(255));
+    for outside in [
+        "p:/",
+        "p:/gold",
+        "p:/gold/webs",
+        "p:/gold/we",
+        "b:/gold/web",
+        "p:/a/gold/web",
+        &long,
+    ] {
+        assert_eq!(
+            ViewPath::of(&outside.parse().unwrap(), &root),
+            None,
+            "{outside}"
+        );
+    }
+}
