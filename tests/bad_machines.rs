@@ -25,12 +25,14 @@ fn each_lie_is_found_out_and_named() {
     let lies = [
         ("garbage", "undecodable"),
         ("huge", "did not fit"),
-        ("version", "link version 2, not 1"),
+        ("version", "link version 3, not 2"),
         ("stranger", "does not have"),
         ("parent", "one thread announced twice"),
         ("few", "vcpu0 is missing"),
         ("unborn", "neither Born nor Failed"),
         ("steals", "neither Born nor Failed"),
+        ("agent", "an agent's stream, of a machine without an agent"),
+        ("smuggler", "an uninvited descriptor"),
         ("exits", "exit 3 without a word"),
     ];
     let mut spec = String::new();

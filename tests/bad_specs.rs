@@ -87,10 +87,20 @@ fn table() -> Vec<(&'static str, String, usize, Vec<&'static str>)> {
             vec!["dance"],
         ),
         (
-            "a channel that is not there yet",
-            format!("{}agent = \"read\"\n", vm("m")),
+            "an agent that may do something else",
+            format!("{}agent = \"write\"\n", vm("m")),
             5,
-            vec!["agent"],
+            vec!["agent \"write\" of machine m", "\"read\"", "\"delegate\""],
+        ),
+        (
+            "two machines at one socket",
+            format!(
+                "{}vsock = {{ path = \"v.sock\" }}\n{}vsock = {{ path = \"v.sock\" }}\n",
+                vm("m"),
+                vm("n")
+            ),
+            6,
+            vec!["machine n", "machine m", "v.sock"],
         ),
         ("no TOML", "vm = [\n".into(), 1, vec![]),
     ]

@@ -3,7 +3,7 @@
 //! How it lies is said by the machine's name, up to the first dot: `garbage.1` sends garbage.
 
 use std::io::Write;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use link::{Link, Listener, Thread, ThreadKind, ToMachine, ToSupervisor, VERSION};
@@ -56,6 +56,8 @@ fn main() {
         ),
         "mute" => {}
         "exits" => std::process::exit(3),
+        "agent" => say_with(&link, ToSupervisor::Agent { source_port: 1023 }),
+        "smuggler" => say_with(&link, ToSupervisor::Pong(1)),
         "steals" => say(&link, ToSupervisor::Pong(77)),
         other => eprintln!("no lie is called {other}"),
     }
@@ -78,6 +80,13 @@ fn born(control: u32, vcpu: u32, io: u32) -> ToSupervisor {
 
 fn say(link: &Supervisor, message: ToSupervisor) {
     link.send(&message).expect("heard");
+}
+
+/// A message with a descriptor.
+fn say_with(link: &Supervisor, message: ToSupervisor) {
+    let (_offer, descriptor) = link::AgentOffer::new().expect("a socket pair");
+    let sent = link.send_with(&message, descriptor.as_fd());
+    sent.expect("heard");
 }
 
 fn raw(link: &Supervisor, bytes: &[u8]) {

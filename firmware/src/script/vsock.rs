@@ -62,9 +62,6 @@ const MAX_COUNT: u64 = 10_000;
 /// Most requests of a flood.
 const MAX_FLOOD: u64 = 1_000_000;
 
-/// Most connections of a `half-open`: there are 1023 privileged ports, and the session has one.
-const MAX_CONNECTIONS: u64 = 1000;
-
 /// Most bytes of a stream.
 const MAX_BYTES: u64 = 1 << 40;
 
@@ -123,9 +120,9 @@ pub(super) fn parse<'a>(
             .ok_or("a number of 1 to 1000000"),
         "garbage" => alone(Verb::Garbage),
         "huge" => alone(Verb::Huge),
-        "half-open" => number(operand, 1, MAX_CONNECTIONS)
+        "half-open" => number(operand, 1, MAX_COUNT)
             .map(Verb::HalfOpen)
-            .ok_or("a number of 1 to 1000"),
+            .ok_or("a number of 1 to 10000"),
         "unprivileged" => alone(Verb::Unprivileged),
         "badqueue" => BadQueue::ALL
             .into_iter()
@@ -302,7 +299,7 @@ mod tests {
             ("accept", "a port"),
             ("rtt 5 0", "1 to 10000"),
             ("flood 1000001", "1 to 1000000"),
-            ("half-open 1001", "1 to 1000"),
+            ("half-open 10001", "1 to 10000"),
             ("badqueue short", "loop, outside, empty or jump"),
         ] {
             let message = Script::parse(&[line]).unwrap_err().to_string();

@@ -151,6 +151,7 @@ fuzz_target!(|data: &[u8]| {
                 bench.write_register(&registers, QUEUE_NOTIFY, &u32::from(TX).to_le_bytes());
             }
         }
+        assert!(!bench.restless, "the device never says that it is done");
         let mut status = [0; 4];
         registers.read(0x070, &mut status);
         assert_eq!(

@@ -1,8 +1,7 @@
 //! Verbs of a guest that means no good.
 
-use alloc::vec::Vec;
-
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use agent_protocol::{Call, FromAgent, PORT, PRIVILEGED_PORTS, encode};
 
@@ -11,11 +10,11 @@ use crate::connection::{Flow, Phase};
 use crate::failure::Failure;
 use crate::session::PATIENCE_SECONDS;
 
-/// The number of the first request of `flood`: a session counts from 1.
-const FIRST_FLOOD_ID: u32 = 1 << 31;
-
 /// How long `flood` waits for room.
 const STALL_MICROSECONDS: u64 = 5_000_000;
+
+/// Connections of `half-open` at the same time: there are 1023 privileged ports, and the session has one.
+const PORTS_AT_ONCE: u64 = 1000;
 
 /// How long a connection of `half-open` that was accepted has to stay.
 const SETTLE_MICROSECONDS: u64 = 200_000;
@@ -29,23 +28,22 @@ pub fn flood(channel: &mut Channel, count: u64) -> Result<(), Failure> {
     let (session, net, _) = channel.session()?;
     let roots = session.welcome.roots.first();
     let hierarchy: String = roots.map_or("none", |root| &root.hierarchy).into();
-    // Numbers that no request of this session has had: one that is open already would end it at once.
-    let frame = |sent: u64| {
-        let call = Call::Tree {
-            hierarchy: hierarchy.clone(),
-            after: None,
-        };
-        let id = FIRST_FLOOD_ID.wrapping_add(sent as u32);
-        encode(&FromAgent::Request { id, call })
-            .map_err(|_| Failure::wrong("a message too long to send"))
-    };
     let flow = session.flow;
     let mut sent = 0;
     let how = loop {
         if sent == count {
             break "sent";
         }
-        match net.send(flow, &frame(sent)?, STALL_MICROSECONDS) {
+        let request = FromAgent::Request {
+            // Far from those that the session has used.
+            id: u32::MAX - sent as u32,
+            call: Call::Tree {
+                hierarchy: hierarchy.clone(),
+                after: None,
+            },
+        };
+        let frame = encode(&request).map_err(|_| Failure::wrong("a message too long to send"))?;
+        match net.send(flow, &frame, STALL_MICROSECONDS) {
             Ok(true) if net.phase(flow) == Phase::Open => sent += 1,
             Ok(_) => break "cut off after",
             Err(Failure::TimedOut) => break "stalled after",
@@ -82,9 +80,35 @@ fn break_session(channel: &mut Channel, what: &str, bytes: &[u8]) -> Result<(), 
     channel.abandon()
 }
 
-/// Connections to the agent's port, from privileged ports, that say nothing. They stay until
-/// `disconnect`, the next `half-open`, or a reset.
+/// Connections to the agent's port, from privileged ports, that say nothing: as many at once as there are
+/// ports, then as many again. The last of them stay until `disconnect`, the next `half-open`, or a reset.
 pub fn half_open(channel: &mut Channel, count: u64) -> Result<(), Failure> {
+    let (mut left, mut tally) = (count, Tally::default());
+    while left > 0 {
+        let at_once = left.min(PORTS_AT_ONCE);
+        open_at_once(channel, at_once, &mut tally)?;
+        left -= at_once;
+    }
+    let Tally {
+        accepted,
+        refused,
+        unanswered,
+    } = tally;
+    channel.vcpu().print(format_args!(
+        "half-open {count}: {accepted} accepted {refused} refused {unanswered} unanswered"
+    ));
+    Ok(())
+}
+
+/// What became of connections.
+#[derive(Default)]
+struct Tally {
+    accepted: u64,
+    refused: u64,
+    unanswered: u64,
+}
+
+fn open_at_once(channel: &mut Channel, count: u64, tally: &mut Tally) -> Result<(), Failure> {
     let vcpu = channel.vcpu();
     channel.forget_half_open()?;
     let session_port = channel.session_port();
@@ -112,17 +136,13 @@ pub fn half_open(channel: &mut Channel, count: u64) -> Result<(), Failure> {
             Err(failure) => return Err(failure),
         }
     }
-    let (mut accepted, mut refused, mut unanswered) = (0, 0, 0);
     for &flow in &flows {
-        match net.phase(flow) {
-            Phase::Open => accepted += 1,
-            Phase::Asked => unanswered += 1,
-            Phase::HalfClosed | Phase::Gone => refused += 1,
-        }
+        *match net.phase(flow) {
+            Phase::Open => &mut tally.accepted,
+            Phase::Asked => &mut tally.unanswered,
+            Phase::HalfClosed | Phase::Gone => &mut tally.refused,
+        } += 1;
     }
-    vcpu.print(format_args!(
-        "half-open {count}: {accepted} accepted {refused} refused {unanswered} unanswered"
-    ));
     Ok(())
 }
 

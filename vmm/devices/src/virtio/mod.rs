@@ -1,7 +1,7 @@
 //! virtio over MMIO: the register file by which a driver sets a device up, and the rings they share.
 //!
-//! [`Registers`] is shared by the vCPU threads, which access it, and by the device's owner; [`Ring`] and
-//! [`Interrupt`] are the owner's alone. The device itself stands elsewhere ([`crate::Vsock`]): nothing
+//! [`Registers`] is shared by the vCPU threads, which access it, and by the device's owner; `Ring` and
+//! `Interrupt` are the owner's alone. The device itself stands elsewhere ([`crate::Vsock`]): nothing
 //! here knows what its queues carry. No legacy interface, no packed rings, no queue reset.
 
 #[cfg(test)]

@@ -9,12 +9,13 @@
 //!                                                └── Ring rx ◀─ Table::next_packet ◀─ Streams
 //! ```
 //!
-//! [`Vsock`] carries packets between the rings and the protocol in [`table`]; [`Streams`] are the
+//! [`Vsock`] carries packets between the rings and the protocol in `table`; [`Streams`] are the
 //! host's ends of the connections, lent for a call. It has no thread, no clock, and no descriptor
 //! but its interrupt's.
 //!
-//! *Work a call.* At most [`CHAINS_A_TURN`] chains each way and [`BYTES_A_TURN`] of payload pass in
-//! one call; [`Turn`] says whether more is there.
+//! *Work a call.* At most `CHAINS_A_TURN` chains each way and `BYTES_A_TURN` of payload pass in one
+//! call; [`Turn`] says whether more is there. A guest whose rings overlap can have the device feed
+//! itself: it then spends its own thread's time, a share a call.
 //!
 //! *A guest that offers no buffers.* Streams with something for it are not watched and wait in
 //! line; the rx queue's next kick goes on with them. Nothing is read from a stream that has no
@@ -22,7 +23,7 @@
 //!
 //! *A broken ring* (see [`crate::virtio`]) stops the device: every connection is closed,
 //! DEVICE_NEEDS_RESET is set, and until the driver resets it, nothing moves. A packet that makes no
-//! sense in a ring that does costs its connection or nothing, see [`table`]. The event queue stays
+//! sense in a ring that does costs its connection or nothing, see `table`. The event queue stays
 //! unused: it tells of a guest moved to another host.
 
 mod connection;

@@ -280,7 +280,6 @@ impl Table {
             State::Established if connection.over() => {
                 connection.state = State::Closing;
                 connection.owed = Owed {
-                    response: connection.owed.response,
                     shutdown: shutdown::BOTH,
                     ..Owed::default()
                 };

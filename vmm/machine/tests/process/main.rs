@@ -65,6 +65,8 @@ fn run_tests(arguments: &[String]) -> ExitCode {
         output::TESTS,
         tiny::TESTS,
         vsock::TESTS,
+        vsock::transfer::TESTS,
+        vsock::agents::TESTS,
         figures::TESTS,
     ]
     .concat();

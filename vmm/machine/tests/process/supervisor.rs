@@ -1,27 +1,31 @@
 //! The supervisor's part, with a bound on every wait.
 
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use link::{
-    Guest, Link, MachineConfig, Thread, ThreadKind, ToMachine, ToSupervisor, VERSION, VsockConfig,
+    AgentStream, Guest, Link, MachineConfig, Thread, ThreadKind, ToMachine, ToSupervisor, VERSION,
+    VsockConfig,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::guest::Program;
 
 /// No answer takes longer; generous, since the host may be busy.
-const BOUND: Duration = Duration::from_secs(10);
+pub const BOUND: Duration = Duration::from_secs(10);
 
 /// A machine process and the link to it.
 pub struct Machine {
     child: Child,
     pub link: Option<Link<ToMachine, ToSupervisor>>,
     path: PathBuf,
+    descriptors: Vec<OwnedFd>,
+    agents: usize,
+    threads: Vec<Thread>,
 }
 
 /// Start a machine process, whose built-in guest is `image`, and connect to it.
@@ -47,6 +51,9 @@ pub fn spawn(image: &str) -> Machine {
         child,
         link: Some(link),
         path,
+        descriptors: Vec::new(),
+        agents: 0,
+        threads: Vec::new(),
     }
 }
 
@@ -113,16 +120,45 @@ impl Machine {
         self.recv_within(BOUND).expect("no message in time")
     }
 
-    /// The next message within `bound`, if one comes: Some(None) at the end of the link.
+    /// The next message within `bound`, if one comes: Some(None) at the end of the link. Descriptors are
+    /// kept for [`Machine::agent`].
     pub fn recv_within(&mut self, bound: Duration) -> Option<Option<ToSupervisor>> {
         let link = self.link.as_ref().unwrap();
         if !ready(link, bound) {
             return None;
         }
-        match link.recv() {
-            Ok(message) => Some(Some(message.unwrap())),
+        match link.recv_with_descriptor() {
+            Ok(received) => {
+                let (message, descriptor) = received.unwrap();
+                self.descriptors.extend(descriptor);
+                match &message {
+                    ToSupervisor::Born { threads, .. } => self.threads.clone_from(threads),
+                    ToSupervisor::Agent { .. } => self.agents += 1,
+                    _ => {}
+                }
+                Some(Some(message))
+            }
             Err(link::LinkError::Closed) => Some(None),
             Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// How many agents have been heard of.
+    pub fn agents_so_far(&self) -> usize {
+        self.agents
+    }
+
+    /// Wait for the guest's agent: its port, and the supervisor's end of the stream.
+    pub fn agent(&mut self) -> (u32, AgentStream) {
+        loop {
+            match self.recv() {
+                Some(ToSupervisor::Agent { source_port }) => {
+                    let descriptor = self.descriptors.pop().unwrap();
+                    return (source_port, AgentStream::from_fd(descriptor).unwrap());
+                }
+                Some(_) => {}
+                None => panic!("no agent before the end"),
+            }
         }
     }
 
@@ -226,6 +262,11 @@ impl Drop for Machine {
     }
 }
 
+/// The thread of this kind in a machine that has been born.
+pub fn tid_in(machine: &Machine, kind: ThreadKind) -> u32 {
+    tid_of(&machine.threads, kind)
+}
+
 /// The thread of this kind.
 pub fn tid_of(threads: &[Thread], kind: ThreadKind) -> u32 {
     threads
@@ -235,7 +276,8 @@ pub fn tid_of(threads: &[Thread], kind: ThreadKind) -> u32 {
         .tid
 }
 
-fn ready(fd: impl AsFd, bound: Duration) -> bool {
+/// Is there something to read within `bound`?
+pub fn ready(fd: impl AsFd, bound: Duration) -> bool {
     let timeout = Timespec {
         tv_sec: bound.as_secs() as i64,
         tv_nsec: bound.subsec_nanos().into(),

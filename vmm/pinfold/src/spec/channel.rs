@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::file::{Scalar, Vsock};
 use super::source::Source;
-use super::{Place, SpecError};
+use super::{MachineSpec, Place, SpecError};
 
 /// The first address that a guest may have: those below are the hypervisor's, the loopback's and the host's.
 const FIRST_CID: i64 = 3;
@@ -73,6 +73,26 @@ pub(super) fn device(
     let path = vsock.and_then(|vsock| vsock.path.as_ref());
     let path = path.map(|path| absolute(source, name, path)).transpose()?;
     Ok(Some(VsockConfig { cid, path, agent }))
+}
+
+/// A socket is one machine's: two that came at once would each take it for a stale one.
+pub(super) fn each_its_own_socket(
+    source: &Source<'_>,
+    machines: &[MachineSpec],
+) -> Result<(), SpecError> {
+    let path = |machine: &MachineSpec| machine.config.vsock.as_ref()?.path.clone();
+    for (index, machine) in machines.iter().enumerate() {
+        let Some(own) = path(machine) else { continue };
+        let mut before = machines[..index].iter();
+        if let Some(other) = before.find(|other| path(other).as_ref() == Some(&own)) {
+            let message = format!(
+                "machine {} has the vsock.path {own} of machine {}",
+                machine.name, other.name
+            );
+            return Err(source.refuse_line(machine.line, message));
+        }
+    }
+    Ok(())
 }
 
 /// The socket's path, which stands relative to the spec file.

@@ -12,6 +12,7 @@ use std::path::Path;
 use container_core::{Command, GroupPath, HierarchyName, HostResources};
 use toml::Spanned;
 
+use super::channel;
 use super::file::{File, Group, Hierarchy, Table};
 use super::machine;
 use super::source::Source;
@@ -33,7 +34,8 @@ pub(super) fn plan(
     let machines = in_order(file.vm)
         .into_iter()
         .map(|(name, vm)| machine::machine(source, &planner.tree, &name, &vm))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
+    channel::each_its_own_socket(source, &machines)?;
     Ok(Spec {
         file: source.path.to_owned(),
         changes: planner.changes,

@@ -291,6 +291,20 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_comes_after_the_birth_from_a_privileged_port_and_not_too_often() {
+        let now = Instant::now();
+        assert!(Protocol::default().take_agent(1023, now).is_err());
+        let mut protocol = born();
+        assert!(protocol.take_agent(1024, now).is_err());
+        for _ in 0..AGENTS_A_SECOND {
+            protocol.take_agent(1, now).unwrap();
+        }
+        assert!(protocol.take_agent(1, now).is_err());
+        let later = now + Duration::from_secs(1);
+        assert_eq!(protocol.take_agent(1, later), Ok(()));
+    }
+
+    #[test]
     fn nothing_is_heard_after_the_halt() {
         let mut protocol = born();
         protocol

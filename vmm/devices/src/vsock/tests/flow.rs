@@ -94,6 +94,20 @@ fn a_guest_hears_of_room_once_in_a_while_and_whenever_it_asks() {
 }
 
 #[test]
+fn what_waits_for_a_slow_host_is_held_no_longer_than_it_waits() {
+    let mut world = World::new(16);
+    world.host.room = 100;
+    let id = world.connect(1000);
+    world.send(&world.header(id, op::RW), &[1; 60_000]);
+    let held = |world: &World| world.vsock.table.connections[&id].waiting.capacity();
+    assert!(held(&world) >= 59_900);
+    world.host.end(id).room = 59_900;
+    world.settle();
+    assert_eq!(world.host.end(id).from_guest, [1; 60_000]);
+    assert_eq!(held(&world), 0);
+}
+
+#[test]
 fn connections_are_bounded_and_late_ones_get_less_room() {
     let mut world = World::new(256);
     let mut promised = 0;
@@ -232,6 +246,10 @@ fn a_batch_costs_one_interrupt_and_a_guest_that_looks_by_itself_none() {
     world.host.end(id).to_guest.extend(vec![1; 50_000]);
     assert!(world.poll());
     assert!(world.interrupt.read().is_err(), "nobody asked for it");
+    world.reclaim();
+    assert!(!world.tx.want_interrupt());
+    world.send_op(id, op::CREDIT_UPDATE, 0);
+    assert_eq!(world.interrupt.read().unwrap(), 1);
 }
 
 #[test]

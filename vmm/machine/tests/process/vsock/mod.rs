@@ -1,16 +1,19 @@
 //! The vsock device and its relay, seen from the host.
 
+pub mod agents;
+pub mod transfer;
+
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
+use firmware::script::Script;
 use link::{ToMachine, ToSupervisor, VsockConfig};
 
 use crate::Test;
 use crate::guest::Program;
-use crate::supervisor::{Machine, order_with, spawn};
+use crate::supervisor::{BOUND, Machine, order_with, ready, spawn};
 
 pub const TESTS: &[Test] = &[
     (
@@ -68,10 +71,47 @@ fn spinning(vsock: VsockConfig) -> Machine {
     machine
 }
 
+/// The built-in guest with a device, going through `lines`.
+fn running(vsock: VsockConfig, lines: &[&str]) -> Machine {
+    let mut machine = spawn("tiny");
+    let script = Script::parse(lines).unwrap().encode();
+    machine.send(&order_with(1, script, Some(vsock)));
+    let born = machine.recv();
+    assert!(matches!(born, Some(ToSupervisor::Born { .. })), "{born:?}");
+    machine.send(&ToMachine::Go);
+    machine
+}
+
+/// A guest's end in good order; returns what it printed.
+fn finished(machine: &mut Machine) -> String {
+    let printed = machine.read_all();
+    assert_eq!(machine.exit_code(), 0, "{printed}");
+    printed
+}
+
+/// A listener for the guest's connections to `port`.
+fn listener(path: &str, port: u32) -> UnixListener {
+    UnixListener::bind(format!("{path}_{port}")).unwrap()
+}
+
+/// The next connection, waiting for it at most 10 s.
+fn accepted(listener: &UnixListener) -> UnixStream {
+    assert!(ready(listener, BOUND), "no connection in time");
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(BOUND)).unwrap();
+    stream.set_write_timeout(Some(BOUND)).unwrap();
+    stream
+}
+
+/// The bytes that a guest sends, and expects, from `offset` on.
+fn pattern(offset: usize, length: usize) -> Vec<u8> {
+    let byte = |at: usize| (at % firmware::PATTERN_PERIOD as usize) as u8;
+    (offset..offset + length).map(byte).collect()
+}
+
 fn client(path: &str) -> UnixStream {
     let client = UnixStream::connect(path).unwrap();
-    let bound = Some(Duration::from_secs(10));
-    client.set_read_timeout(bound).unwrap();
+    client.set_read_timeout(Some(BOUND)).unwrap();
     client
 }
 
