@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-use super::{Figures, Rounds, number_after, script};
+use super::{Figures, Rounds, median, number_after, script};
 use crate::Sample;
 use crate::support::{Run, Scratch, task};
 
@@ -52,7 +52,6 @@ guest = {{ tiny = [{}] }}
     for _ in 0..ROUNDS {
         let line = run.line("m | vcpu0: sent ");
         sent.note(&line, threads.sleeps());
-        sent.kicks.push(number_after(&line, "ns,"));
         let line = run.line("m | vcpu0: received ");
         received.note(&line, threads.sleeps());
         rtts.push(Figures::of(&mut run, "m", "rtt"));
@@ -79,6 +78,7 @@ impl Transfers {
     fn note(&mut self, line: &str, sleeps: [u64; 2]) {
         self.times
             .push(Duration::from_nanos(number_after(line, "in")));
+        self.kicks.push(number_after(line, "ns,"));
         self.sleeps.push(sleeps);
     }
 
@@ -94,13 +94,10 @@ impl Transfers {
             rate(fast),
             rate(slow)
         );
-        let mut kicks = self.kicks;
-        kicks.sort_unstable();
-        if let Some(&kicks) = kicks.get(kicks.len() / 2) {
-            let each = BYTES / kicks.max(1);
-            println!("  {:<44} {kicks} exits to notify, {each} bytes each", "");
-        }
-        let [vcpu, io] = [0, 1].map(|of| super::median(self.sleeps.iter().map(|both| both[of])));
+        let kicks = median(self.kicks.iter().copied());
+        let each = BYTES / kicks.max(1);
+        println!("  {:<44} {kicks} exits to notify, {each} bytes each", "");
+        let [vcpu, io] = [0, 1].map(|of| median(self.sleeps.iter().map(|both| both[of])));
         println!("  {:<44} vCPU slept {vcpu} times, io {io} times", "");
     }
 }
