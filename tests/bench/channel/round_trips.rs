@@ -11,6 +11,8 @@ const ROUNDS: usize = 20;
 /// Fewer than a session may send in a row (`BURST` in the supervisor's `agent/rate.rs`): more would measure its
 /// limit, one round trip in 64 held up for the rest of 16 ms.
 const EACH: usize = 200;
+/// The first after a rest, by which threads and caches are as before: measured by themselves.
+const FIRST: usize = 20;
 /// After which a session may send as many again.
 const REFILL: &str = "sleep 100ms";
 /// Questions of the host's.
@@ -29,6 +31,7 @@ fn round_trips(name: &str, cpus: &str) {
     let measure = [
         format!("exits {EACH}"),
         REFILL.into(),
+        format!("ping {FIRST}"),
         format!("ping {EACH}"),
     ];
     let lines = std::iter::repeat_n(measure, ROUNDS).flatten();
@@ -49,7 +52,7 @@ guest = {{ tiny = [{}] }}
         script(lines)
     );
     let mut run = Run::start(&spec);
-    let (mut exits, mut pings) = (Vec::new(), Vec::new());
+    let (mut exits, mut firsts, mut pings) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let exit = Figures::of(&mut run, "m", "exits");
         // Two of them, each of the pair as slow as the quantile says.
@@ -57,7 +60,8 @@ guest = {{ tiny = [{}] }}
             p50: exit.p50 * 2,
             p99: exit.p99 * 2,
         });
-        pings.push(Figures::of(&mut run, "m", "ping"));
+        firsts.push(Figures::of(&mut run, "m", &format!("ping {FIRST}:")));
+        pings.push(Figures::of(&mut run, "m", &format!("ping {EACH}:")));
     }
     let (exits, pings) = (Rounds(exits), Rounds(pings));
     run.line("m | vcpu0: measured");
@@ -71,6 +75,8 @@ guest = {{ tiny = [{}] }}
     let asks = Sample::new(asks.collect());
     exits.row(&format!("{name}: two bare exits"), EACH);
     pings.row(&format!("{name}: the guest asks"), EACH);
+    let slowest = Sample::new(firsts.iter().map(|first| first.p99).collect());
+    slowest.row(&format!("{name}: slowest of {FIRST} after a rest"));
     let ratio = |of: Duration, to: Duration| of.as_secs_f64() / to.as_secs_f64();
     println!(
         "  {:<44} p50 {:.2}  p99 {:.2}",
