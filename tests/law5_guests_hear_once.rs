@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use support::random::Random;
 use support::{Run, kvm};
 
 /// Releases that the guest collects.
@@ -35,18 +36,6 @@ vcpus = 1
 groups = ["placement:/other"]
 guest = { tiny = ["print up", "halt"] }
 "#;
-
-/// xorshift: the tests need no better, and the seed is printed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-}
 
 /// The yard as the test believes it to be: who is where, and which releases that makes.
 struct Model {
@@ -136,9 +125,7 @@ fn five_hundred_releases_reach_a_guest_once_each_over_reconnects_and_pauses() {
     if !kvm() {
         return;
     }
-    let seed = std::process::id() as u64 * 0x9e37_79b9 + 1;
-    println!("seed {seed}");
-    let mut random = Random(seed);
+    let mut random = Random::seeded();
     let spec = SPEC
         .replace("RELEASES", &RELEASES.to_string())
         .replace("EVERY", &RECONNECT_EVERY.to_string());
