@@ -72,13 +72,20 @@ impl Drop for Scratch {
 /// The program under test.
 pub const PINFOLD: &str = env!("CARGO_BIN_EXE_pinfold");
 
+struct Line {
+    text: String,
+    read_at_ns: u64,
+}
+
 /// A `pinfold run` under way.
 pub struct Run {
     child: Option<Child>,
     stdin: Option<ChildStdin>,
-    lines: Receiver<String>,
+    lines: Receiver<Line>,
     /// All lines of standard output so far.
     pub seen: Vec<String>,
+    /// When each of them was read, by `host::monotonic_ns` on the thread that reads.
+    pub read_at_ns: Vec<u64>,
     /// Those of them that no wait has been for.
     unclaimed: Vec<String>,
     pub scratch: Scratch,
@@ -126,8 +133,9 @@ impl Run {
         let (sender, lines) = channel();
         let output = BufReader::new(child.stdout.take().expect("piped"));
         std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
+            for text in output.lines().map_while(Result::ok) {
+                let read_at_ns = host::monotonic_ns();
+                if sender.send(Line { text, read_at_ns }).is_err() {
                     return;
                 }
             }
@@ -138,6 +146,7 @@ impl Run {
             stdin,
             lines,
             seen: Vec::new(),
+            read_at_ns: Vec::new(),
             unclaimed: Vec::new(),
             scratch,
         }
@@ -165,7 +174,7 @@ impl Run {
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
                 Ok(line) => {
-                    self.seen.push(line.clone());
+                    let line = self.note(line);
                     if is(&line) {
                         return line;
                     }
@@ -185,7 +194,7 @@ impl Run {
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
                 Ok(line) => {
-                    self.seen.push(line.clone());
+                    let line = self.note(line);
                     if line.contains(text) {
                         return true;
                     }
@@ -290,7 +299,7 @@ impl Run {
         }
         let end = process.reap().expect("our child is reaped");
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            self.seen.push(line);
+            self.note(line);
         }
         let code = match end.exit {
             host::Exit::Code(code) => Some(code),
@@ -310,6 +319,12 @@ impl Run {
             stderr,
             rusage_ns,
         }
+    }
+
+    fn note(&mut self, line: Line) -> String {
+        self.seen.push(line.text.clone());
+        self.read_at_ns.push(line.read_at_ns);
+        line.text
     }
 
     fn so_far(&self) -> String {

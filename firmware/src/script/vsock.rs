@@ -35,7 +35,7 @@
 //!   exits N                exits N: p50 T ns p99 T ns                     reads of a device register
 //!   rtt PORT N             rtt N: p50 T ns p99 T ns                       64 bytes, echoed by the host
 //!   send PORT BYTES        sent BYTES in T ns, K kicks
-//!   receive PORT BYTES     received BYTES in T ns
+//!   receive PORT BYTES     received BYTES in T ns, N kicks
 //!   accept PORT            echoed N bytes
 //!
 //! Ill will

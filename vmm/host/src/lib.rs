@@ -38,4 +38,4 @@ pub use rustix::process::Signal;
 pub use settlement::{Settled, Settlement, settle};
 pub use thread::{MAX_THREADS, TaskDirectory, Thread};
 pub use topology::resources;
-pub use tsc::{cycles_from, tsc_khz};
+pub use tsc::{Moment, cycles_from, tsc_khz};

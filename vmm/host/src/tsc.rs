@@ -1,4 +1,5 @@
-//! The rate of the time-stamp counter, for bills in cycles where there is no hardware counter.
+//! The time-stamp counter: its rate, for bills in cycles where there is no hardware counter, and the time
+//! that a reading of it was taken.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{__cpuid, _rdtsc};
@@ -54,21 +55,51 @@ fn told_khz() -> Option<u32> {
 }
 
 fn measured_khz() -> Option<u32> {
-    let (start_ns, start) = paired_reading();
+    let (start_ns, start) = paired_reading(ClockId::MonotonicRaw);
     std::thread::sleep(CALIBRATION);
-    let (end_ns, end) = paired_reading();
+    let (end_ns, end) = paired_reading(ClockId::MonotonicRaw);
     let khz = u128::from(end.checked_sub(start)?) * 1_000_000
         / u128::from(end_ns.checked_sub(start_ns).filter(|ns| *ns > 0)?);
     u32::try_from(khz).ok()
 }
 
+/// One moment on two clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Nanoseconds of CLOCK_MONOTONIC.
+    pub monotonic_ns: u64,
+    /// The time-stamp counter, as this host's RDTSC returns it.
+    pub tsc: u64,
+}
+
+impl Moment {
+    /// This moment. Its two readings are some 20 ns apart.
+    pub fn now() -> Self {
+        let (monotonic_ns, tsc) = paired_reading(ClockId::Monotonic);
+        Moment { monotonic_ns, tsc }
+    }
+
+    /// CLOCK_MONOTONIC, in nanoseconds, when the counter stood at `tsc`: on the straight line through this
+    /// moment and a `later` one, which may be extended a little beyond both. So a time that was taken where
+    /// the clock cannot be read, as in a guest, becomes one of the host's.
+    ///
+    /// None if the counter has not advanced between the two.
+    pub fn monotonic_ns_at(&self, tsc: u64, later: &Moment) -> Option<u64> {
+        let ticks = i128::from(later.tsc) - i128::from(self.tsc);
+        let ns = i128::from(later.monotonic_ns) - i128::from(self.monotonic_ns);
+        let after = i128::from(tsc) - i128::from(self.tsc);
+        let since = (ticks > 0).then(|| after * ns / ticks)?;
+        u64::try_from(i128::from(self.monotonic_ns) + since).ok()
+    }
+}
+
 /// Both clocks at one moment: of a few tries the one with the least time between its two ends, so
 /// that an interrupt in the middle spoils none.
-fn paired_reading() -> (u64, u64) {
+fn paired_reading(clock: ClockId) -> (u64, u64) {
     let mut best = (u64::MAX, 0, 0);
     for _ in 0..8 {
         let before = rdtsc();
-        let time = clock_gettime(ClockId::MonotonicRaw);
+        let time = clock_gettime(clock);
         let width = rdtsc().wrapping_sub(before);
         let ns = time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64;
         if width < best.0 {
@@ -104,14 +135,30 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_between_two_moments_is_a_time_between_them() {
+        let at = |monotonic_ns, tsc| Moment { monotonic_ns, tsc };
+        let (first, last) = (at(1_000, 50), at(3_000, 4_050));
+        assert_eq!(first.monotonic_ns_at(50, &last), Some(1_000));
+        assert_eq!(first.monotonic_ns_at(2_050, &last), Some(2_000));
+        assert_eq!(first.monotonic_ns_at(4_150, &last), Some(3_050));
+        assert_eq!(first.monotonic_ns_at(30, &last), Some(990));
+        assert_eq!(first.monotonic_ns_at(2_050, &first), None);
+        let (before, after) = (Moment::now(), Moment::now());
+        assert_eq!(
+            before.monotonic_ns_at(after.tsc, &after),
+            Some(after.monotonic_ns)
+        );
+    }
+
+    #[test]
     fn the_rate_is_the_same_at_every_call_and_near_what_is_measured_over_longer() {
         let Some(khz) = tsc_khz() else {
             return println!("skipped: the TSC is not invariant");
         };
         assert_eq!(tsc_khz(), Some(khz));
-        let (start_ns, start) = paired_reading();
+        let (start_ns, start) = paired_reading(ClockId::MonotonicRaw);
         std::thread::sleep(Duration::from_millis(50));
-        let (end_ns, end) = paired_reading();
+        let (end_ns, end) = paired_reading(ClockId::MonotonicRaw);
         let longer = (end - start) as f64 * 1e6 / (end_ns - start_ns) as f64;
         println!("TSC: {khz} kHz, over 50 ms {longer:.0} kHz");
         assert!(

@@ -70,7 +70,7 @@ pub fn receive(channel: &mut Channel, port: u32, bytes: u64) -> Result<(), Failu
     let pattern = pattern();
     let flow = channel.connect(port)?;
     let net = channel.net()?;
-    let start = cpu::timestamp();
+    let (start, kicks) = (cpu::timestamp(), registers::kicks());
     let mut received = 0;
     loop {
         let mut wrong = false;
@@ -89,12 +89,13 @@ pub fn receive(channel: &mut Channel, port: u32, bytes: u64) -> Result<(), Failu
         received += taken as u64;
     }
     let elapsed = vcpu.clock.nanoseconds(cpu::timestamp() - start);
+    let kicks = registers::kicks() - kicks;
     net.forget(flow)?;
     if received != bytes {
         let what = alloc::format!("{received} bytes came, not {bytes}");
         return Err(Failure::Wrong(what.into()));
     }
-    vcpu.print(format_args!("received {bytes} in {elapsed} ns"));
+    vcpu.print(format_args!("received {bytes} in {elapsed} ns, {kicks} kicks"));
     Ok(())
 }
 

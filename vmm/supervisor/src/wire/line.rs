@@ -7,6 +7,7 @@ use container_core::MachineName;
 use link::{Link, LinkError, ToMachine, ToSupervisor};
 
 use super::agents::Agents;
+use super::pace::Pace;
 use super::protocol::{Protocol, Said};
 
 /// Messages taken from one link before the others have their turn.
@@ -40,6 +41,8 @@ pub struct Line {
     protocol: Protocol,
     /// The sessions of its guest's agent; None where it is to have none.
     pub agents: Option<Agents>,
+    /// When its console is read.
+    pub pace: Pace,
     listening: bool,
     pinged: Option<Instant>,
     unresponsive: bool,
@@ -61,6 +64,7 @@ impl Line {
             console,
             protocol: Protocol::default(),
             agents: agent.then(Agents::new),
+            pace: Pace::new(Instant::now()),
             listening: true,
             pinged: None,
             unresponsive: false,

@@ -10,6 +10,7 @@
 
 mod agents;
 mod line;
+mod pace;
 mod protocol;
 
 use std::collections::HashMap;
@@ -164,7 +165,7 @@ impl Wire {
             return -1;
         }
         let due = self
-            .agents_due()
+            .due()
             .map_or(self.next_ping, |due| due.min(self.next_ping));
         let left = due.saturating_duration_since(Instant::now());
         i32::try_from(left.as_millis())
@@ -172,10 +173,11 @@ impl Wire {
             .saturating_add(1)
     }
 
-    /// When the first agent's session has to be looked at.
-    fn agents_due(&self) -> Option<Instant> {
+    /// When the first agent's session has to be looked at, or the first console be watched again.
+    fn due(&self) -> Option<Instant> {
         let agents = self.lines.values().filter_map(|line| line.agents.as_ref());
-        agents.filter_map(Agents::deadline).min()
+        let consoles = self.lines.values().filter_map(|line| line.pace.due());
+        agents.filter_map(Agents::deadline).chain(consoles).min()
     }
 
     fn on_doorbell(&mut self, ops: &mut EventOps<'_>) {
@@ -202,6 +204,11 @@ impl Wire {
             .collect();
         for machine in due {
             self.with_agents(machine, ops, Agents::on_time);
+        }
+        for (machine, line) in &mut self.lines {
+            if line.pace.resumes(now) {
+                watch_console(*machine, line, EventSet::IN, ops);
+            }
         }
     }
 
@@ -282,6 +289,9 @@ impl Wire {
         let (bytes, open) = line.read_console();
         if !open {
             let _ = ops.remove(Events::empty_raw(line.console_fd()));
+        } else if !bytes.is_empty() && line.pace.on_read(Instant::now()) {
+            // Its end is told all the same.
+            watch_console(machine, line, EventSet::empty(), ops);
         }
         if !bytes.is_empty()
             && let Some(onlooker) = &self.onlooker
@@ -362,10 +372,10 @@ impl Wire {
 
     fn on_time(&mut self) {
         let now = Instant::now();
-        if self.agents_due().is_some_and(|due| due <= now)
+        if self.due().is_some_and(|due| due <= now)
             && let Some(bell) = self.mailbox.doorbell()
         {
-            // Streams can be watched anew only from within an event: this makes one.
+            // Streams and consoles can be watched anew only from within an event: this makes one.
             bell.ring();
         }
         if now < self.next_ping {
@@ -393,6 +403,12 @@ impl Wire {
     fn tell(&self, news: News) {
         let _ = self.keeper.send(keeper::Request::News(news));
     }
+}
+
+/// Watch a console for this and no more. One that has left the set stays out.
+fn watch_console(machine: MachineId, line: &Line, wanted: EventSet, ops: &mut EventOps<'_>) {
+    let data = Source::Console(machine).pack();
+    let _ = ops.modify(Events::with_data_raw(line.console_fd(), data, wanted));
 }
 
 impl MutEventSubscriber for Wire {
