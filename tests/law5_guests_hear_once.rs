@@ -5,12 +5,16 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use support::random::Random;
 use support::{Run, kvm};
 
-/// Releases that the guest collects.
-const RELEASES: usize = 500;
-/// It reconnects after each so many of them: 20 times.
-const RECONNECT_EVERY: usize = 25;
+/// Releases that the guest collects and then prints, so many times over: so it is never further behind than
+/// its view's log reaches.
+const RELEASES: usize = 100;
+const TIMES: usize = 5;
+/// It reconnects after each so many of them but the last: 4 times in a hundred, 20 in all.
+const RECONNECT_EVERY: usize = 20;
+const RECONNECTS: usize = TIMES * (RELEASES / RECONNECT_EVERY - 1);
 
 const SPEC: &str = r#"
 [hierarchy.placement]
@@ -27,7 +31,7 @@ memory = "16M"
 vcpus = 4
 groups = ["placement:/yard/g"]
 agent = "delegate"
-guest = { tiny = ["vcpu0: subscribe", "vcpu0: print up", "vcpu0: collect RELEASES EVERY", "vcpu0: print done", "halt"] }
+guest = { tiny = ["vcpu0: subscribe", "vcpu0: print up", COLLECT, "halt"] }
 
 [vm.neighbour]
 memory = "16M"
@@ -35,18 +39,6 @@ vcpus = 1
 groups = ["placement:/other"]
 guest = { tiny = ["print up", "halt"] }
 "#;
-
-/// xorshift: the tests need no better, and the seed is printed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-}
 
 /// The yard as the test believes it to be: who is where, and which releases that makes.
 struct Model {
@@ -136,13 +128,10 @@ fn five_hundred_releases_reach_a_guest_once_each_over_reconnects_and_pauses() {
     if !kvm() {
         return;
     }
-    let seed = std::process::id() as u64 * 0x9e37_79b9 + 1;
-    println!("seed {seed}");
-    let mut random = Random(seed);
-    let spec = SPEC
-        .replace("RELEASES", &RELEASES.to_string())
-        .replace("EVERY", &RECONNECT_EVERY.to_string());
-    let mut run = Run::start(&spec);
+    let mut random = Random::seeded();
+    let collect = format!("\"vcpu0: collect {RELEASES} {RECONNECT_EVERY}\"");
+    let collect = vec![collect; TIMES].join(", ");
+    let mut run = Run::start(&SPEC.replace("COLLECT", &collect));
     run.line("g | vcpu0: up");
     run.line("neighbour | vcpu0: up");
     let mut model = Model {
@@ -151,18 +140,20 @@ fn five_hundred_releases_reach_a_guest_once_each_over_reconnects_and_pauses() {
         released: Vec::new(),
     };
     let (mut made, mut pauses, mut paused) = (0, 0, false);
-    while model.released.len() < RELEASES {
-        step(&mut run, &mut model, &mut random, &mut made);
-        if random.below(40) == 0 {
-            paused = !paused;
-            pauses += usize::from(paused);
-            run.must(if paused { "vm pause g" } else { "vm resume g" });
+    for round in 1..=TIMES {
+        while model.released.len() < round * RELEASES {
+            step(&mut run, &mut model, &mut random, &mut made);
+            if random.below(40) == 0 {
+                paused = !paused;
+                pauses += usize::from(paused);
+                run.must(if paused { "vm pause g" } else { "vm resume g" });
+            }
         }
+        if std::mem::take(&mut paused) {
+            run.must("vm resume g");
+        }
+        run.line(&format!("g | vcpu0: collected {RELEASES}"));
     }
-    if paused {
-        run.must("vm resume g");
-    }
-    run.line("g | vcpu0: done");
     let heard: Vec<(u64, String)> = run
         .seen
         .iter()
@@ -174,16 +165,14 @@ fn five_hundred_releases_reach_a_guest_once_each_over_reconnects_and_pauses() {
         .collect();
     assert!(!run.seen.iter().any(|line| line.contains("gap")), "a gap");
     let groups: Vec<&String> = heard.iter().map(|(_, group)| group).collect();
-    let expected: Vec<&String> = model.released.iter().take(RELEASES).collect();
-    assert_eq!(groups, expected);
+    assert_eq!(groups, model.released.iter().collect::<Vec<_>>());
     assert!(
         heard.windows(2).all(|two| two[0].0 < two[1].0),
         "numbers rise"
     );
     println!(
-        "{} releases, {} reconnects, {pauses} pauses, {made} groups",
-        heard.len(),
-        RELEASES / RECONNECT_EVERY
+        "{} releases, {RECONNECTS} reconnects, {pauses} pauses, {made} groups",
+        heard.len()
     );
     run.must("vm stop --force g");
     run.must("vm stop --force neighbour");

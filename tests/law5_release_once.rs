@@ -7,6 +7,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use management::Report;
+use support::random::Random;
 use support::{Run, Scratch, kvm};
 
 const SPEC: &str = r#"
@@ -42,27 +43,13 @@ fn assert_numbered(report: &Report) {
     }
 }
 
-/// xorshift: the tests need no better, and the seed is printed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-}
-
 /// Random lives of groups and stays of tasks, beside a model that counts occupants.
 #[test]
 fn two_hundred_random_lifetimes_release_each_exactly_once_in_order() {
     if !kvm() {
         return;
     }
-    let seed = std::process::id() as u64 * 0x9e37_79b9 + 1;
-    println!("seed {seed}");
-    let mut random = Random(seed);
+    let mut random = Random::seeded();
     let mut run = Run::start(SPEC);
     run.line("m | vcpu0: up");
     let mut homes: [String; 4] = std::array::from_fn(|_| "placement:/".into());

@@ -53,6 +53,11 @@ fn the_example_places_runs_releases_bills_and_ends_well() {
         "db | vcpu0:",
         "db | vcpu1:",
         "release agent for",
+        // The guest's own group: made, filled, released while the guest runs, and printed by it.
+        "web has its agent ready",
+        "ok mkdir placement:/mine ; attach vcpu1 placement:/mine",
+        "placement:/gold/web/mine released",
+        "released placement:/mine",
     ] {
         assert!(out.contains(line), "{line:?} is not in {out}");
     }

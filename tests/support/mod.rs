@@ -8,6 +8,7 @@
 
 pub mod cage;
 pub mod kernel;
+pub mod random;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -113,7 +113,7 @@ pub struct Machine {
     pub name: String,
     /// Process id of its machine process.
     pub pid: u32,
-    /// `starting`, `running` or `ended`.
+    /// `starting`, `running`, `paused` or `ended`.
     pub state: String,
     /// CLOCK_MONOTONIC of the process's start.
     pub spawned_ns: u64,
