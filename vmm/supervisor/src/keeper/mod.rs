@@ -9,6 +9,7 @@
 //! It does no parsing, no network and no I/O on behalf of a client.
 
 mod birth;
+mod changes;
 mod death;
 mod events;
 pub mod flight;
@@ -23,10 +24,8 @@ mod watch;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use actor::{Address, Mailbox, Reply, TrySendError};
-use container_core::{
-    Command, Credentials, Framework, MachineName, Nanoseconds, Plan, TaskId, ViewId,
-};
+use actor::{Address, Mailbox, TrySendError};
+use container_core::{Framework, MachineName, Nanoseconds, TaskId, ViewId};
 use link::ToMachine;
 use management::Drift;
 
@@ -36,36 +35,16 @@ pub use request::{AgentAnswer, AgentError, Asker, ChangeError, Done, News, Order
 use crate::runner::Job;
 use crate::wire::{self, Said};
 use crate::{Config, EventLog, Onlooker};
-use flight::{Flight, Step};
+use changes::{Then, UnderWay};
 use machines::Machines;
 use tasks::Tasks;
 
-/// Effects carried out before waiting reads have their turn: a forced move of a running thread can
-/// take milliseconds.
-const BATCH: usize = 16;
 /// Reads answered between two batches.
 const READS_BETWEEN: usize = 32;
 /// Changes that wait for the one under way; past this the mailbox is left to fill.
 const MAX_DEFERRED: usize = 1024;
 /// Drift kept for the report.
 const MAX_DRIFT: usize = 1024;
-
-/// Whom a flight is for.
-enum Then {
-    Answer(Reply<Result<Done, ChangeError>>),
-    Place(MachineId),
-    Adopt(Vec<TaskId>),
-    /// The guest that asked, and when it did.
-    Guest(Asker, Instant),
-    Nothing,
-}
-
-struct UnderWay {
-    flight: Flight,
-    then: Then,
-    effects: usize,
-    began: Instant,
-}
 
 /// The actor.
 pub struct Keeper {
@@ -303,90 +282,6 @@ impl Keeper {
         match name.parse::<u32>() {
             Ok(tid) => self.framework.task_by_tid(container_core::Tid(tid)),
             Err(_) => self.framework.task_by_name(&name.parse().ok()?),
-        }
-    }
-
-    /// Plan a change and carry its first batch out.
-    fn begin(&mut self, by: &Credentials, commands: &[Command], then: Then) {
-        let began = Instant::now();
-        match self.framework.plan(by, commands) {
-            Ok(plan) => self.carry_out(plan, then, began),
-            Err(refusal) => self.failed(then, refusal.into()),
-        }
-    }
-
-    fn carry_out(&mut self, plan: Plan, then: Then, began: Instant) {
-        let effects = plan.effects().len();
-        self.under_way = Some(UnderWay {
-            flight: Flight::new(plan),
-            then,
-            effects,
-            began,
-        });
-        self.advance();
-    }
-
-    /// Carry out the next batch of the flight under way; at its end commit or roll back.
-    fn advance(&mut self) {
-        let Some(mut under_way) = self.under_way.take() else {
-            return;
-        };
-        match under_way
-            .flight
-            .step(&mut self.tasks.hands(&mut self.framework), BATCH)
-        {
-            Step::More => self.under_way = Some(under_way),
-            Step::Complete => match self.framework.commit(under_way.flight.into_plan()) {
-                Ok(events) => {
-                    let took_ns = under_way.began.elapsed().as_nanos() as u64;
-                    self.record(events);
-                    self.succeeded(
-                        under_way.then,
-                        Done {
-                            effects: under_way.effects,
-                            took_ns,
-                        },
-                    );
-                }
-                // Changes are taken one at a time, so that this is a fault of ours; the watch sets the
-                // pins right.
-                Err(refusal) => self.failed(under_way.then, refusal.into()),
-            },
-            Step::Failed { why, .. } => {
-                let hands = &mut self.tasks.hands(&mut self.framework);
-                let drifted = under_way.flight.roll_back(hands);
-                self.mark_drifted(&drifted);
-                self.failed(under_way.then, ChangeError::Host { why, drifted });
-            }
-        }
-    }
-
-    fn succeeded(&mut self, then: Then, done: Done) {
-        match then {
-            Then::Answer(reply) => reply.send(Ok(done)),
-            Then::Place(machine) => self.on_placed(machine),
-            Then::Adopt(tasks) => self.open_counters(&tasks),
-            Then::Guest(asker, began) => self.on_view_changed(asker, began, Ok(done)),
-            Then::Nothing => self.tell_if_all_ended(),
-        }
-    }
-
-    fn failed(&mut self, then: Then, error: ChangeError) {
-        match then {
-            Then::Answer(reply) => reply.send(Err(error)),
-            Then::Place(machine) => {
-                self.kill(machine, format!("its threads could not be placed: {error}"));
-            }
-            Then::Adopt(tasks) => {
-                for task in tasks {
-                    self.tasks.remove(task);
-                }
-            }
-            Then::Guest(asker, began) => self.on_view_changed(asker, began, Err(error)),
-            Then::Nothing => {
-                let text = format!("a change of the supervisor's own was refused: {error}");
-                self.append("refused", text, |_| {});
-            }
         }
     }
 

@@ -13,7 +13,7 @@ use container_core::ViewEvent;
 use event_manager::{EventOps, EventSet, Events};
 use link::AgentStream;
 
-use super::Source;
+use super::source::Source;
 use crate::agent::{Act, NotNow, Outcome, Request, Session, Token};
 use crate::keeper::{AgentAnswer, AgentError, MachineId};
 

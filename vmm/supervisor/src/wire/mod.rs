@@ -12,6 +12,7 @@ mod agents;
 mod line;
 mod pace;
 mod protocol;
+mod source;
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -27,10 +28,11 @@ use crate::agent::Outcome;
 use crate::keeper::{self, AgentAnswer, Asker, MachineId, News};
 use crate::{Notice, Onlooker};
 pub use agents::SessionId;
-use agents::{Agents, MAX_SESSIONS, Turn, Wish};
+use agents::{Agents, Turn, Wish};
 use line::{Heard, Line};
 pub use protocol::Said;
 pub(crate) use protocol::cut;
+use source::Source;
 
 /// How often each machine is asked whether it is there.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
@@ -80,44 +82,6 @@ pub struct Wire {
     next_ping: Instant,
     pings: u64,
     ended: bool,
-}
-
-/// Which descriptor of which machine an epoll event is about, packed into its 32 bits of data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Doorbell,
-    Link(MachineId),
-    Pidfd(MachineId),
-    Console(MachineId),
-    /// The stream of an agent's session, by its slot.
-    Agent(MachineId, u32),
-}
-
-/// The first of the four numbers that are left for the slots of agents' sessions.
-const FIRST_SLOT: u32 = 4;
-const _: () = assert!(FIRST_SLOT as usize + MAX_SESSIONS == 8);
-
-impl Source {
-    fn pack(self) -> u32 {
-        match self {
-            Source::Doorbell => 0,
-            Source::Link(machine) => machine.0 << 3 | 1,
-            Source::Pidfd(machine) => machine.0 << 3 | 2,
-            Source::Console(machine) => machine.0 << 3 | 3,
-            Source::Agent(machine, slot) => machine.0 << 3 | (FIRST_SLOT + slot),
-        }
-    }
-
-    fn unpack(data: u32) -> Source {
-        let machine = MachineId(data >> 3);
-        match data & 7 {
-            1 => Source::Link(machine),
-            2 => Source::Pidfd(machine),
-            3 => Source::Console(machine),
-            slot @ FIRST_SLOT.. => Source::Agent(machine, slot - FIRST_SLOT),
-            _ => Source::Doorbell,
-        }
-    }
 }
 
 impl Wire {
