@@ -135,8 +135,9 @@ fn ten_thousand_connections_and_unprivileged_ports_are_refused() {
         return;
     }
     let lines = [
-        "half-open 10000",
+        // First, while there is room for an agent: it is refused for its port.
         "unprivileged",
+        "half-open 10000",
         "sleep 6s",
         "ping",
         "exit",
