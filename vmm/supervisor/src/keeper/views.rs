@@ -21,7 +21,7 @@ use super::share::{ONE_PART_IN, Share};
 use super::{AgentAnswer, AgentError, Asker, ChangeError, Done, Keeper, MachineId, Then};
 use crate::agent::{self, Backlog, Outcome, Reply};
 use crate::event_log::{EventId, EventLog, Room};
-use crate::{AgentAccess, wire};
+use crate::{AgentAccess, PUSHES_WAITING, wire};
 
 /// What is kept of a view's events for its sessions: some 3,000 of the usual kind, which a guest that
 /// reconnects has a second to come back to at the highest rate measured; and 200 machines that all do their
@@ -229,7 +229,8 @@ impl Keeper {
         };
         if let Some(event) = sight.log.kept().last() {
             let push = wire::Request::Push(id, sight.log.last().seq, Box::new(event.clone()));
-            sight.behind = matches!(self.wire.try_send(push), Err(TrySendError::Full(_)));
+            let pushed = self.wire.try_send_below(PUSHES_WAITING, push);
+            sight.behind = matches!(pushed, Err(TrySendError::Full(_)));
             self.pushes_owed |= sight.behind;
         }
     }
@@ -317,3 +318,6 @@ fn bytes_of(event: &ViewEvent) -> usize {
     };
     FIXED_BYTES + texts
 }
+
+#[cfg(test)]
+mod tests;

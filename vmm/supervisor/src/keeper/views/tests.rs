@@ -1,0 +1,139 @@
+//! A keeper with one guest, and a wire and a runner that do nothing until they are looked at.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use actor::{Mailbox, mailbox};
+use container_core::{Command, Credentials, Framework, GroupPath, HostResources, ViewAccess};
+use link::ToMachine;
+
+use crate::keeper::machines::{Machine, State, Times};
+use crate::keeper::{Keeper, MachineId};
+use crate::runner::Job;
+use crate::{AgentAccess, Config, Placement, WIRE_MAILBOX, wire};
+
+fn group(path: &str) -> GroupPath {
+    path.parse().unwrap()
+}
+
+fn mkdir(path: &str) -> Command {
+    Command::Mkdir { group: group(path) }
+}
+
+fn rmdir(path: &str) -> Command {
+    Command::Rmdir { group: group(path) }
+}
+
+fn write(path: &str, file: &str, value: &str) -> Command {
+    Command::Write {
+        group: group(path),
+        file: file.into(),
+        value: value.into(),
+    }
+}
+
+fn framework() -> Framework {
+    let cpus = container_core::CpuSet::from_iter([0]);
+    let mut framework = Framework::new(HostResources {
+        allowed_cpus: cpus,
+        present_cpus: cpus,
+        possible_cpus: 1,
+        mems: container_core::NodeSet::from_iter([0]),
+    });
+    let mount = Command::Mount {
+        hierarchy: "p".parse().unwrap(),
+        subsystems: vec![],
+    };
+    let agent = write("p:/", "release_agent", "/agent");
+    let plan = framework.plan(&Credentials::ROOT, &[mount, agent, mkdir("p:/web")]);
+    framework.commit(plan.unwrap()).unwrap();
+    framework
+}
+
+struct Stage {
+    keeper: Keeper,
+    machine: MachineId,
+    wire: Mailbox<wire::Request>,
+    runner: Mailbox<Job>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (_, own) = mailbox(1);
+        let (to_wire, wire) = mailbox(WIRE_MAILBOX);
+        let (to_runner, runner) = mailbox(crate::RUNNER_MAILBOX);
+        let config = Config {
+            framework: framework(),
+            history: vec![],
+            onlooker: None,
+            spent_before: container_core::Nanoseconds(0),
+            withhold_go: std::time::Duration::ZERO,
+        };
+        let mut keeper = Keeper::new(own, to_wire, to_runner, config);
+        let machine = keeper.machines.add(Machine {
+            name: "web".parse().unwrap(),
+            vcpus: 1,
+            placement: Placement::default(),
+            process: host::spawn_process(Path::new("/bin/cat"), &[], &[]).unwrap(),
+            directory: None,
+            state: State::Running,
+            paused: false,
+            sight: None,
+            agent_ready: false,
+            tasks: BTreeMap::new(),
+            due: None,
+            go_at: None,
+            verdict: None,
+            times: Times::default(),
+            settlement: None,
+        });
+        let agent = AgentAccess {
+            access: ViewAccess::Delegate,
+            roots: vec![group("p:/web")],
+        };
+        keeper.open_view(machine, &agent).unwrap();
+        Stage {
+            keeper,
+            machine,
+            wire,
+            runner,
+        }
+    }
+
+    /// These are in force, and their events told.
+    fn change(&mut self, commands: &[Command]) {
+        let plan = self.keeper.framework.plan(&Credentials::ROOT, commands);
+        let events = self.keeper.framework.commit(plan.unwrap()).unwrap();
+        self.keeper.record(events);
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(machine) = self.keeper.machines.get(self.machine) {
+            let _ = machine.process.kill();
+            let _ = machine.process.reap();
+        }
+    }
+}
+
+#[test]
+fn what_guests_make_happen_leaves_room_for_what_a_machine_lives_by() {
+    let mut stage = Stage::new();
+    stage.keeper.subscribe(stage.machine, None);
+    for _ in 0..WIRE_MAILBOX {
+        stage.change(&[mkdir("p:/web/a"), rmdir("p:/web/a")]);
+    }
+    stage.keeper.say(stage.machine, ToMachine::Pause);
+    let verdict = &stage.keeper.machines.get(stage.machine).unwrap().verdict;
+    assert_eq!(*verdict, None, "killed for its neighbours' events");
+    // What found no room is owed, and told by the newest once there is some.
+    assert!(stage.keeper.pushes_owed);
+    while let Ok(Some(_)) = stage.wire.try_recv() {}
+    stage.keeper.push_again();
+    let last = 2 * WIRE_MAILBOX as u64;
+    assert!(matches!(
+        stage.wire.try_recv(),
+        Ok(Some(wire::Request::Push(_, seq, _))) if seq == last
+    ));
+}
