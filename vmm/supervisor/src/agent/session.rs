@@ -286,7 +286,7 @@ impl Session {
             return Err(format!("an agent's name is past {MAX_AGENT_NAME} bytes"));
         }
         self.state = State::Greeting { agent: cut(&agent) };
-        self.ask_keeper(For::Welcome, Request::Roots);
+        self.ask_keeper(For::Welcome, Request::Greet);
         Ok(())
     }
 

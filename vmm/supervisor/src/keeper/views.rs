@@ -106,7 +106,9 @@ impl Keeper {
             agent::Request::Change(commands) => {
                 return self.change_view(view, &commands, asker, began);
             }
-            agent::Request::Roots => Ok(Reply::Roots(self.framework.view_roots(view))),
+            agent::Request::Greet | agent::Request::Roots => {
+                Ok(Reply::Roots(self.framework.view_roots(view)))
+            }
             agent::Request::Tree { hierarchy, after } => self
                 .framework
                 .view_tree(view, &hierarchy, after.as_ref(), GROUPS_A_PAGE)
@@ -291,7 +293,10 @@ impl Keeper {
 fn costs(request: &agent::Request) -> bool {
     matches!(
         request,
-        agent::Request::Tree { .. } | agent::Request::Read { .. } | agent::Request::Change(_)
+        agent::Request::Roots
+            | agent::Request::Tree { .. }
+            | agent::Request::Read { .. }
+            | agent::Request::Change(_)
     )
 }
 

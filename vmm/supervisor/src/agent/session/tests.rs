@@ -45,7 +45,7 @@ fn a_session_opens_when_the_agent_is_introduced_and_the_keeper_has_said_what_it_
     stage.say(&hello("tool\u{1b}[2J 1"));
     stage.say(&ping(1));
     stage.feed(usize::MAX);
-    assert!(matches!(stage.asked, Some((_, Request::Roots))));
+    assert!(matches!(stage.asked, Some((_, Request::Greet))));
     assert!(stage.session.output().is_empty());
     stage.settle();
     let agent = "tool\u{fffd}[2J 1".into();

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use actor::{Mailbox, mailbox};
-use container_core::{Command, Credentials, Framework, GroupPath, HostResources, ViewAccess};
+use container_core::{
+    Command, Credentials, Errno, Framework, GroupPath, HostResources, ViewAccess,
+};
 use link::ToMachine;
 
+use crate::agent::{Outcome, Request, Token};
 use crate::keeper::machines::{Machine, State, Times};
-use crate::keeper::{Keeper, MachineId};
+use crate::keeper::{Asker, Keeper, MachineId};
 use crate::runner::Job;
 use crate::{AgentAccess, Config, Placement, WIRE_MAILBOX, wire};
 
@@ -67,7 +71,7 @@ impl Stage {
             history: vec![],
             onlooker: None,
             spent_before: container_core::Nanoseconds(0),
-            withhold_go: std::time::Duration::ZERO,
+            withhold_go: Duration::ZERO,
         };
         let mut keeper = Keeper::new(own, to_wire, to_runner, config);
         let machine = keeper.machines.add(Machine {
@@ -100,6 +104,20 @@ impl Stage {
         }
     }
 
+    /// The guest's agent asks; what it is answered.
+    fn ask(&mut self, request: Request) -> Outcome {
+        let asker = Asker {
+            machine: self.machine,
+            session: wire::SessionId(1),
+            token: Token(1),
+        };
+        self.keeper.on_agent(asker, request);
+        match self.wire.try_recv() {
+            Ok(Some(wire::Request::Answer(_, outcome))) => *outcome,
+            other => panic!("no answer, but {other:?}"),
+        }
+    }
+
     /// These are in force, and their events told.
     fn change(&mut self, commands: &[Command]) {
         let plan = self.keeper.framework.plan(&Credentials::ROOT, commands);
@@ -114,6 +132,44 @@ impl Drop for Stage {
             let _ = machine.process.kill();
             let _ = machine.process.reap();
         }
+    }
+}
+
+#[test]
+fn a_guest_that_has_used_up_its_share_is_welcomed_and_shown_events_and_nothing_else() {
+    let mut stage = Stage::new();
+    stage
+        .keeper
+        .charge_share(stage.machine, Duration::from_secs(1));
+    let (hierarchy, group) = ("p".parse().unwrap(), || "p:/".parse().unwrap());
+    let file = "tasks".into();
+    for (request, is_served) in [
+        (Request::Greet, true),
+        (Request::Subscribe { since: None }, true),
+        (Request::Replay { after: 0 }, true),
+        (Request::Unsubscribe, true),
+        (Request::Roots, false),
+        (
+            Request::Tree {
+                hierarchy,
+                after: None,
+            },
+            false,
+        ),
+        (
+            Request::Read {
+                group: group(),
+                file,
+            },
+            false,
+        ),
+        (Request::Change(vec![]), false),
+    ] {
+        let told = format!("{request:?}");
+        let outcome = stage.ask(request);
+        assert_eq!(outcome.is_ok(), is_served, "{told}: {outcome:?}");
+        let errno = outcome.err().map(|refusal| refusal.errno);
+        assert!(is_served || errno == Some(Errno::EAGAIN), "{told}");
     }
 }
 
