@@ -143,6 +143,25 @@ fn bytes_that_are_no_frame_end_the_session() {
 }
 
 #[test]
+fn bytes_that_come_one_by_one_are_read_no_faster_than_messages() {
+    let mut stage = Stage::open();
+    let long = FromAgent::Request {
+        id: 1,
+        call: Call::Get {
+            group: "x".repeat(10_000),
+            file: String::new(),
+        },
+    };
+    stage.say(&long);
+    let read = (0..10_000).take_while(|_| stage.feed(1)).count();
+    assert!((200..=256).contains(&read), "{read}");
+    stage.pass(Duration::from_millis(16));
+    assert!((0..10_000).take_while(|_| stage.feed(1)).count() <= 64);
+    stage.settle();
+    assert!(matches!(&stage.answers()[..], [(1, Err(_))]));
+}
+
+#[test]
 fn a_name_that_does_not_parse_is_a_refusal_and_not_the_end() {
     let mut stage = Stage::open();
     let attach = Change::Attach {
