@@ -17,7 +17,7 @@ use actor::TrySendError;
 use agent_protocol::Ask;
 use container_core::{Errno, MachineName, Refusal, ViewCommand, ViewEvent, ViewId, ViewPath};
 
-use super::share::{ONE_PART_IN, Share};
+use super::share::{ONE_PART_IN, Runs, Share};
 use super::{AgentAnswer, AgentError, Asker, ChangeError, Done, Keeper, MachineId, Then};
 use crate::agent::{self, Backlog, Outcome, Reply};
 use crate::event_log::{EventId, EventLog, Room};
@@ -48,6 +48,7 @@ pub(super) struct Sight {
     /// The newest event could not be pushed.
     behind: bool,
     share: Share,
+    runs: Runs,
 }
 
 impl Keeper {
@@ -70,6 +71,7 @@ impl Keeper {
             watched: false,
             behind: false,
             share: Share::full(Instant::now()),
+            runs: Runs::default(),
         });
         self.viewers.insert(view, id);
         Ok(())
@@ -145,6 +147,12 @@ impl Keeper {
                 self.answer(asker, Err(refusal));
             }
         }
+    }
+
+    /// Whether a release that a guest has caused may run the host's agent.
+    pub(super) fn may_run_agent(&mut self, id: MachineId) -> bool {
+        self.sight_mut(id)
+            .is_none_or(|sight| sight.runs.admit(Instant::now()))
     }
 
     fn charge_share(&mut self, id: MachineId, took: Duration) {

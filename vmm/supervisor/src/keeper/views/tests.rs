@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actor::{Mailbox, mailbox};
 use container_core::{
-    Command, Credentials, Errno, Framework, GroupPath, HostResources, ViewAccess,
+    Command, Credentials, Errno, Framework, GroupPath, HostResources, ViewAccess, ViewCommand,
 };
 use link::ToMachine;
 
@@ -122,7 +122,14 @@ impl Stage {
     fn change(&mut self, commands: &[Command]) {
         let plan = self.keeper.framework.plan(&Credentials::ROOT, commands);
         let events = self.keeper.framework.commit(plan.unwrap()).unwrap();
-        self.keeper.record(events);
+        self.keeper.record(events, None);
+    }
+
+    /// Release agents that the runner has been given since the last time.
+    fn runs(&self) -> usize {
+        let jobs = std::iter::from_fn(|| self.runner.try_recv().ok().flatten());
+        jobs.filter(|job| matches!(job, Job::ReleaseAgent { .. }))
+            .count()
     }
 }
 
@@ -192,4 +199,32 @@ fn what_guests_make_happen_leaves_room_for_what_a_machine_lives_by() {
         stage.wire.try_recv(),
         Ok(Some(wire::Request::Push(_, seq, _))) if seq == last
     ));
+}
+
+#[test]
+fn a_guest_sets_off_so_many_release_agents_and_the_host_any_number() {
+    let mut stage = Stage::new();
+    stage.change(&[
+        mkdir("p:/web/a"),
+        write("p:/web/a", "notify_on_release", "1"),
+    ]);
+    let group = || "p:/a/b".parse().unwrap();
+    let release = || {
+        vec![
+            ViewCommand::Mkdir { group: group() },
+            ViewCommand::Rmdir { group: group() },
+        ]
+    };
+    for _ in 0..100 {
+        let changed = stage.ask(Request::Change(release()));
+        assert!(changed.is_ok(), "{changed:?}");
+    }
+    let ran = stage.runs();
+    assert!((16..50).contains(&ran), "{ran}");
+    let said = |event: &&management::Event| event.text.contains("not run");
+    assert_eq!(stage.keeper.log.kept().filter(said).count(), 100 - ran);
+    for _ in 0..100 {
+        stage.change(&[mkdir("p:/web/a/b"), rmdir("p:/web/a/b")]);
+    }
+    assert_eq!(stage.runs(), 100);
 }
