@@ -86,7 +86,7 @@ impl Stage {
 
     fn outcome(&self, request: Request) -> Outcome {
         Ok(match request {
-            Request::Roots => Reply::Roots(vec![ViewRoot {
+            Request::Greet | Request::Roots => Reply::Roots(vec![ViewRoot {
                 hierarchy: "placement".parse()?,
                 subsystems: vec!["cpuset"],
                 access: ViewAccess::Delegate,

@@ -127,6 +127,18 @@ impl<M> Address<M> {
         Ok(())
     }
 
+    /// Send without ever waiting, as long as fewer than `most` messages wait: the rest of the room is left
+    /// for messages of more weight. That is exact where one thread sends.
+    ///
+    /// # Errors
+    /// The message comes back when so many wait or the actor has ended.
+    pub fn try_send_below(&self, most: usize, message: M) -> Result<(), TrySendError<M>> {
+        match self.queue.len() < most {
+            true => self.try_send(message),
+            false => Err(TrySendError::Full(message)),
+        }
+    }
+
     /// Ask and wait for the answer.
     ///
     /// # Errors
@@ -170,6 +182,18 @@ mod tests {
         let (address, _mailbox) = mailbox(1);
         address.try_send(1).unwrap();
         assert_eq!(address.try_send(2), Err(TrySendError::Full(2)));
+    }
+
+    #[test]
+    fn messages_of_less_weight_leave_room_for_others() {
+        let (address, mailbox) = mailbox(3);
+        address.try_send_below(2, 1).unwrap();
+        address.try_send_below(2, 2).unwrap();
+        assert_eq!(address.try_send_below(2, 3), Err(TrySendError::Full(3)));
+        address.try_send(4).unwrap();
+        assert_eq!(mailbox.recv(), Some(1));
+        assert_eq!(mailbox.recv(), Some(2));
+        address.try_send_below(2, 5).unwrap();
     }
 
     #[test]

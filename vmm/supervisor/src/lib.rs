@@ -41,6 +41,9 @@ const KEEPER_MAILBOX: usize = 256;
 /// What the keeper may have said to the wire and the wire not yet carried: a full one costs the
 /// machine it is about its life, so there is room for a burst to every machine of a host.
 const WIRE_MAILBOX: usize = 1024;
+/// Of these at most so many are pushes of events. What guests make happen comes faster than the wire can
+/// carry it, and may cost no machine its life; a push that finds no room is owed and costs nobody.
+const PUSHES_WAITING: usize = 256;
 /// Jobs the runner has not taken in: a release agent a group of one commit, and one job a birth.
 const RUNNER_MAILBOX: usize = 1024;
 

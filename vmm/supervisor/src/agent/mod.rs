@@ -64,7 +64,9 @@ pub enum Act {
 /// What a session asks the keeper for, on behalf of its machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// The roots of the view.
+    /// The roots of the view, for the welcome of a session that has just begun.
+    Greet,
+    /// The roots of the view, asked for by the agent.
     Roots,
     /// A page of the groups of a hierarchy, parents before children.
     Tree {
@@ -99,7 +101,7 @@ pub enum Request {
 /// What the keeper answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// To [`Request::Roots`].
+    /// To [`Request::Greet`] and [`Request::Roots`].
     Roots(Vec<ViewRoot>),
     /// To [`Request::Tree`].
     Tree {

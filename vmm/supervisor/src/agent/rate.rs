@@ -1,7 +1,7 @@
 //! How much a session may ask for: a token bucket filled in ticks.
 //!
 //! A token stands for about 10 µs of the wire and the keeper. What a message takes is known once it has
-//! been read, so the bucket may be overdrawn, by one message at most.
+//! been read, so the bucket may be overdrawn, by one message at most and the past events it asks for.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,16 @@ const A_TICK: i32 = 64;
 const A_PAGE: i32 = 32;
 /// Bytes for a token: they have to be copied and looked through.
 const BYTES: usize = 1024;
+
+/// Bytes that complete no message: they have woken the wire.
+pub(super) const PART: i32 = 1;
+/// Past events for a token.
+const EVENTS: u64 = 8;
+
+/// What so many past events take that a subscription asks for. The log keeps some thousands.
+pub(super) fn of_past(events: u64) -> i32 {
+    i32::try_from(events / EVENTS).unwrap_or(2 * BURST)
+}
 
 /// What a message takes that came in a frame of this many bytes.
 pub(super) fn cost(message: &FromAgent, bytes: usize) -> i32 {
@@ -68,7 +78,7 @@ impl Bucket {
 
     /// Take what a message costs.
     pub(super) fn take(&mut self, cost: i32) {
-        self.tokens -= cost;
+        self.tokens = self.tokens.saturating_sub(cost);
     }
 
     /// Whether no message may be read.

@@ -115,6 +115,10 @@ impl Session {
         if !self.is_over() {
             let taken = self.reader.push(bytes);
             assert_eq!(taken, bytes.len(), "more was read than there was room for");
+            self.bucket.fill(now);
+            if !self.read(now) && !bytes.is_empty() {
+                self.bucket.take(rate::PART);
+            }
         }
         self.advance(now)
     }
@@ -233,7 +237,9 @@ impl Session {
             && !self.bucket.is_empty()
     }
 
-    fn read(&mut self, now: Instant) {
+    /// Read what can be; whether a message was.
+    fn read(&mut self, now: Instant) -> bool {
+        let mut any = false;
         while self.may_read() {
             let room = self.reader.room();
             let heard = match self.reader.next_message::<FromAgent>() {
@@ -242,13 +248,15 @@ impl Session {
                     self.bucket.take(rate::cost(&message, bytes));
                     self.hear(message)
                 }
-                Ok(None) => return,
+                Ok(None) => return any,
                 Err(error) => Err(error.to_string()),
             };
+            any = true;
             if let Err(why) = heard {
                 self.end(&why, true, now);
             }
         }
+        any
     }
 
     /// Take one message in. The error is the rule it breaks.
@@ -286,7 +294,7 @@ impl Session {
             return Err(format!("an agent's name is past {MAX_AGENT_NAME} bytes"));
         }
         self.state = State::Greeting { agent: cut(&agent) };
-        self.ask_keeper(For::Welcome, Request::Roots);
+        self.ask_keeper(For::Welcome, Request::Greet);
         Ok(())
     }
 

@@ -62,7 +62,11 @@ impl Keeper {
             Step::Complete => match self.framework.commit(under_way.flight.into_plan()) {
                 Ok(events) => {
                     let took_ns = under_way.began.elapsed().as_nanos() as u64;
-                    self.record(events);
+                    let guest = match &under_way.then {
+                        Then::Guest(asker, _) => Some(asker.machine),
+                        _ => None,
+                    };
+                    self.record(events, guest);
                     self.succeeded(
                         under_way.then,
                         Done {

@@ -16,8 +16,9 @@ pub(super) const ROOM: Room = Room {
 const FIXED_BYTES: usize = 200;
 
 impl Keeper {
-    /// Number what a commit made happen, and set off what follows from it.
-    pub(super) fn record(&mut self, events: Vec<Event>) {
+    /// Number what a commit made happen, and set off what follows from it: on behalf of this machine's
+    /// guest, or of the host.
+    pub(super) fn record(&mut self, events: Vec<Event>, guest: Option<MachineId>) {
         for (index, event) in events.into_iter().enumerate() {
             if let Event::TaskExited { task, .. } = &event {
                 self.note_exit(*task);
@@ -29,7 +30,7 @@ impl Keeper {
                 agent: Some(program),
             } = event
             {
-                self.run_agent(program, group);
+                self.run_agent(program, group, guest);
             }
         }
     }
@@ -40,7 +41,14 @@ impl Keeper {
         }
     }
 
-    fn run_agent(&mut self, program: String, group: GroupPath) {
+    fn run_agent(&mut self, program: String, group: GroupPath, guest: Option<MachineId>) {
+        if guest.is_some_and(|guest| !self.may_run_agent(guest)) {
+            let text = format!("release agent for {group}: not run, its guest sets off too many");
+            self.append("release_agent_ended", text, |event| {
+                event.group = Some(group.to_string())
+            });
+            return;
+        }
         let job = Job::ReleaseAgent {
             program,
             group: group.clone(),

@@ -102,7 +102,7 @@ impl Keeper {
             next_watch: Instant::now() + watch::INTERVAL,
             ended: false,
         };
-        keeper.record(config.history);
+        keeper.record(config.history, None);
         keeper
     }
 

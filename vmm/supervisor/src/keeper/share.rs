@@ -48,6 +48,30 @@ impl Share {
     }
 }
 
+/// Release agents that a guest's changes set off: a process of the host's each, one so often, ...
+const RUN_EACH: Duration = Duration::from_millis(250);
+/// ... or so many at once after a time without.
+const RUNS_AT_ONCE: u32 = 16;
+
+/// The release agents of one guest's changes.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    /// When all runs so far would have been allowed at one each interval.
+    even: Option<Instant>,
+}
+
+impl Runs {
+    /// May one more be run? If so it counts.
+    pub fn admit(&mut self, now: Instant) -> bool {
+        let even = self.even.map_or(now, |even| even.max(now));
+        let admitted = even.duration_since(now) <= RUN_EACH * (RUNS_AT_ONCE - 1);
+        if admitted {
+            self.even = Some(even + RUN_EACH);
+        }
+        admitted
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +96,16 @@ mod tests {
         assert!(share.is_left(later));
         share.take(SAVED);
         assert!(!share.is_left(later));
+    }
+
+    #[test]
+    fn sixteen_agents_are_run_at_once_and_then_four_a_second() {
+        let (mut runs, start) = (Runs::default(), Instant::now());
+        let mut tries = |seconds| {
+            let now = start + Duration::from_secs(seconds);
+            (0..100).filter(|_| runs.admit(now)).count()
+        };
+        assert_eq!((tries(0), tries(1), tries(60)), (16, 4, 16));
     }
 
     #[test]

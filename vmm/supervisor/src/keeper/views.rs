@@ -17,11 +17,11 @@ use actor::TrySendError;
 use agent_protocol::Ask;
 use container_core::{Errno, MachineName, Refusal, ViewCommand, ViewEvent, ViewId, ViewPath};
 
-use super::share::{ONE_PART_IN, Share};
+use super::share::{ONE_PART_IN, Runs, Share};
 use super::{AgentAnswer, AgentError, Asker, ChangeError, Done, Keeper, MachineId, Then};
 use crate::agent::{self, Backlog, Outcome, Reply};
 use crate::event_log::{EventId, EventLog, Room};
-use crate::{AgentAccess, wire};
+use crate::{AgentAccess, PUSHES_WAITING, wire};
 
 /// What is kept of a view's events for its sessions: some 3,000 of the usual kind, which a guest that
 /// reconnects has a second to come back to at the highest rate measured; and 200 machines that all do their
@@ -48,6 +48,7 @@ pub(super) struct Sight {
     /// The newest event could not be pushed.
     behind: bool,
     share: Share,
+    runs: Runs,
 }
 
 impl Keeper {
@@ -70,6 +71,7 @@ impl Keeper {
             watched: false,
             behind: false,
             share: Share::full(Instant::now()),
+            runs: Runs::default(),
         });
         self.viewers.insert(view, id);
         Ok(())
@@ -106,7 +108,9 @@ impl Keeper {
             agent::Request::Change(commands) => {
                 return self.change_view(view, &commands, asker, began);
             }
-            agent::Request::Roots => Ok(Reply::Roots(self.framework.view_roots(view))),
+            agent::Request::Greet | agent::Request::Roots => {
+                Ok(Reply::Roots(self.framework.view_roots(view)))
+            }
             agent::Request::Tree { hierarchy, after } => self
                 .framework
                 .view_tree(view, &hierarchy, after.as_ref(), GROUPS_A_PAGE)
@@ -143,6 +147,12 @@ impl Keeper {
                 self.answer(asker, Err(refusal));
             }
         }
+    }
+
+    /// Whether a release that a guest has caused may run the host's agent.
+    pub(super) fn may_run_agent(&mut self, id: MachineId) -> bool {
+        self.sight_mut(id)
+            .is_none_or(|sight| sight.runs.admit(Instant::now()))
     }
 
     fn charge_share(&mut self, id: MachineId, took: Duration) {
@@ -229,7 +239,8 @@ impl Keeper {
         };
         if let Some(event) = sight.log.kept().last() {
             let push = wire::Request::Push(id, sight.log.last().seq, Box::new(event.clone()));
-            sight.behind = matches!(self.wire.try_send(push), Err(TrySendError::Full(_)));
+            let pushed = self.wire.try_send_below(PUSHES_WAITING, push);
+            sight.behind = matches!(pushed, Err(TrySendError::Full(_)));
             self.pushes_owed |= sight.behind;
         }
     }
@@ -290,7 +301,10 @@ impl Keeper {
 fn costs(request: &agent::Request) -> bool {
     matches!(
         request,
-        agent::Request::Tree { .. } | agent::Request::Read { .. } | agent::Request::Change(_)
+        agent::Request::Roots
+            | agent::Request::Tree { .. }
+            | agent::Request::Read { .. }
+            | agent::Request::Change(_)
     )
 }
 
@@ -317,3 +331,6 @@ fn bytes_of(event: &ViewEvent) -> usize {
     };
     FIXED_BYTES + texts
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ const SHUT: Duration = Duration::from_secs(1);
 
 /// A session of one machine, never another one's again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionId(u64);
+pub struct SessionId(pub(crate) u64);
 
 /// One look at one machine: whose descriptors, where they are watched, and when it is.
 pub struct Turn<'a, 'e> {

@@ -39,6 +39,10 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// A machine that has not answered for this long is reported as unresponsive.
 const PONG_LIMIT: Duration = Duration::from_secs(3);
 
+/// Requests taken before links, pidfds and streams have their turn: the keeper may post guests' events as
+/// fast as they are carried.
+const REQUESTS_A_TURN: usize = 256;
+
 /// What the wire is asked to do.
 #[derive(Debug)]
 pub enum Request {
@@ -148,12 +152,19 @@ impl Wire {
         if let Some(bell) = self.mailbox.doorbell() {
             bell.clear();
         }
-        while !self.ended {
+        let mut left = REQUESTS_A_TURN;
+        while !self.ended && left > 0 {
             match self.mailbox.try_recv() {
                 Ok(Some(request)) => self.on_request(request, ops),
                 Ok(None) => break,
                 Err(actor::Closed) => self.ended = true,
             }
+            left -= 1;
+        }
+        if left == 0
+            && let Some(bell) = self.mailbox.doorbell()
+        {
+            bell.ring();
         }
         let now = Instant::now();
         let due = |line: &&Line| {

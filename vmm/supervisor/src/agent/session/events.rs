@@ -12,7 +12,7 @@ use container_core::ViewEvent;
 use super::Session;
 use crate::EventId;
 use crate::agent::subscription::{Place, Subscription};
-use crate::agent::{Backlog, Outcome, Reply, translate};
+use crate::agent::{Backlog, Outcome, Reply, rate, translate};
 
 impl Session {
     /// A push.
@@ -39,6 +39,11 @@ impl Session {
         let EventId { epoch, seq } = last;
         let last = translate::event_id(epoch, seq);
         self.answer(id, Ok(wire::Reply::Subscribed { last }), now);
+        if let Some((first, _)) = backlog.events.first() {
+            // All that are past, of which this is the first page.
+            self.bucket
+                .take(rate::of_past((seq + 1).saturating_sub(*first)));
+        }
         // Where nobody can say what is lost, the agent's number means nothing here: what is kept follows.
         let unknown = since.is_some() && backlog.lost.is_none();
         let cursor = match since {

@@ -45,7 +45,7 @@ fn a_session_opens_when_the_agent_is_introduced_and_the_keeper_has_said_what_it_
     stage.say(&hello("tool\u{1b}[2J 1"));
     stage.say(&ping(1));
     stage.feed(usize::MAX);
-    assert!(matches!(stage.asked, Some((_, Request::Roots))));
+    assert!(matches!(stage.asked, Some((_, Request::Greet))));
     assert!(stage.session.output().is_empty());
     stage.settle();
     let agent = "tool\u{fffd}[2J 1".into();
@@ -140,6 +140,25 @@ fn bytes_that_are_no_frame_end_the_session() {
         stage.settle();
         assert_eq!(fault(&mut stage), rule);
     }
+}
+
+#[test]
+fn bytes_that_come_one_by_one_are_read_no_faster_than_messages() {
+    let mut stage = Stage::open();
+    let long = FromAgent::Request {
+        id: 1,
+        call: Call::Get {
+            group: "x".repeat(10_000),
+            file: String::new(),
+        },
+    };
+    stage.say(&long);
+    let read = (0..10_000).take_while(|_| stage.feed(1)).count();
+    assert!((200..=256).contains(&read), "{read}");
+    stage.pass(Duration::from_millis(16));
+    assert!((0..10_000).take_while(|_| stage.feed(1)).count() <= 64);
+    stage.settle();
+    assert!(matches!(&stage.answers()[..], [(1, Err(_))]));
 }
 
 #[test]

@@ -107,3 +107,17 @@ fn no_event_follows_the_answer_to_unsubscribe() {
     ));
     assert_eq!(numbers(&stage.heard), [(1, true), (2, true), (3, true)]);
 }
+
+#[test]
+fn past_events_are_taken_from_what_the_agent_may_ask_for() {
+    let mut stage = Stage::silent(Keeper::new(4_096, 64));
+    stage.greet();
+    (0..4_096).for_each(|_| stage.happen(1, false));
+    let began = stage.now;
+    (0..10).for_each(|id| stage.request(id, since(0)));
+    stage.settle();
+    // Ten times 33 tokens and one for eight events, and 256 are there.
+    let least = (10 * (33 + 512) - 256) * 1_000 / 4_096;
+    assert!((stage.now - began).as_millis() >= least);
+    assert_eq!(numbers(&stage.heard).last(), Some(&(4_096, true)));
+}

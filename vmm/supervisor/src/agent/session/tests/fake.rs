@@ -73,7 +73,7 @@ impl Keeper {
 
     pub fn answer(&mut self, request: Request) -> Outcome {
         Ok(match request {
-            Request::Roots => Reply::Roots(vec![ViewRoot {
+            Request::Greet | Request::Roots => Reply::Roots(vec![ViewRoot {
                 hierarchy: "placement".parse::<HierarchyName>().unwrap(),
                 subsystems: vec!["cpuset"],
                 access: ViewAccess::Delegate,
