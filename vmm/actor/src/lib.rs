@@ -13,7 +13,7 @@ mod reply;
 
 pub use doorbell::Doorbell;
 pub use mailbox::{Address, Mailbox, TrySendError, mailbox, mailbox_with_doorbell};
-pub use reply::{Pending, Reply, reply};
+pub use reply::{Pending, Reply, reply, reply_to};
 
 /// The other side has ended: its mailbox, or the reply it owed, is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,14 +1,21 @@
 //! The answer that travels inside a request.
 
+use std::fmt;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::Closed;
 
-/// The answering half: answers once, by value.
-#[derive(Debug)]
-pub struct Reply<T>(Sender<T>);
+/// The answering half: answers once, by value. Dropped unanswered it is a [`Closed`] to the asker.
+pub struct Reply<T>(To<T>);
+
+enum To<T> {
+    /// A thread that waits.
+    Waiting(Sender<T>),
+    /// Whoever wants to be called, on the answerer's thread.
+    Called(Box<dyn FnOnce(T) + Send>),
+}
 
 /// The waiting half.
 #[derive(Debug)]
@@ -17,13 +24,30 @@ pub struct Pending<T>(Receiver<T>);
 /// A reply and the place where it will arrive.
 pub fn reply<T>() -> (Reply<T>, Pending<T>) {
     let (sender, receiver) = bounded(1);
-    (Reply(sender), Pending(receiver))
+    (Reply(To::Waiting(sender)), Pending(receiver))
+}
+
+/// A reply that calls `answered` on the answerer's thread, which it must not keep: for an asker that sleeps in a
+/// runtime of its own. It is dropped uncalled where the reply is.
+pub fn reply_to<T>(answered: impl FnOnce(T) + Send + 'static) -> Reply<T> {
+    Reply(To::Called(Box::new(answered)))
 }
 
 impl<T> Reply<T> {
     /// Answer. An asker that has stopped waiting is no concern of the answerer's.
     pub fn send(self, answer: T) {
-        let _ = self.0.try_send(answer);
+        match self.0 {
+            To::Waiting(sender) => {
+                let _ = sender.try_send(answer);
+            }
+            To::Called(answered) => answered(answer),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reply")
     }
 }
 

@@ -3,10 +3,13 @@
 //! Field names are part of the interface. Times are nanoseconds, host CPUs are canonical range lists
 //! (`0-3,7`), groups are `HIERARCHY:/path`, tasks are `MACHINE/vcpu0`.
 
+pub mod api;
+
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The state of a supervisor at one moment, and what has been since it started.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     /// Every task, the dead included, by birth.
     pub tasks: Vec<Task>,
@@ -25,7 +28,7 @@ pub struct Report {
 }
 
 /// One thread of a machine process.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Task {
     /// `MACHINE/vcpu0`.
     pub name: String,
@@ -58,7 +61,7 @@ pub struct Task {
 }
 
 /// One group.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Group {
     /// `HIERARCHY:/path`.
     pub group: String,
@@ -85,7 +88,7 @@ pub struct Group {
 }
 
 /// One numbered event.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// `EPOCH.SEQ`: the epoch is the supervisor's, the number counts from 1 in commit order.
     pub id: String,
@@ -107,7 +110,7 @@ pub struct Event {
 }
 
 /// One machine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Machine {
     /// Its name.
     pub name: String,
@@ -138,7 +141,7 @@ pub struct Machine {
 }
 
 /// An affinity that was not what Pinfold had set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Drift {
     /// `MACHINE/vcpu0`.
     pub task: String,
@@ -151,7 +154,7 @@ pub struct Drift {
 }
 
 /// The sums of the law of conservation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Ledger {
     /// Σ own usage of groups, removed ones included.
     pub groups_ns: u64,

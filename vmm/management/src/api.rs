@@ -1,0 +1,201 @@
+//! What goes over the management socket: JSON bodies of HTTP/1.1, one type a body.
+//!
+//! Groups are `HIERARCHY:/path`, tasks `MACHINE/vcpu0` or a host's thread id, CPU sets range lists. Unknown fields are
+//! refused.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One change, as `{"op": "mkdir", "group": "placement:/gold"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Mount a hierarchy and bind subsystems to it.
+    Mount {
+        /// Its name.
+        hierarchy: String,
+        /// What its groups mean.
+        #[serde(default)]
+        subsystems: Vec<String>,
+    },
+    /// Unmount a hierarchy; one with child groups lives on.
+    Umount {
+        /// Its name.
+        hierarchy: String,
+    },
+    /// Make a group.
+    Mkdir {
+        /// Which.
+        group: String,
+    },
+    /// Remove a group that has neither tasks nor children.
+    Rmdir {
+        /// Which.
+        group: String,
+    },
+    /// Give a group another name within its parent.
+    Rename {
+        /// Which.
+        group: String,
+        /// The name, not a path.
+        to: String,
+    },
+    /// Hand a group over, or change its permission bits.
+    Chown {
+        /// Which.
+        group: String,
+        /// Its new owner.
+        uid: u32,
+        /// Its new owning group of users.
+        gid: u32,
+        /// Permission bits, at most 0o777 (511).
+        mode: u16,
+    },
+    /// Write a control file.
+    Set {
+        /// Of this group.
+        group: String,
+        /// Which.
+        file: String,
+        /// What.
+        value: String,
+    },
+    /// Move a task.
+    Attach {
+        /// Into this group.
+        group: String,
+        /// `MACHINE/vcpu0`, or a thread id.
+        task: String,
+    },
+    /// Make a group `node_TID` below the task's own, and move it there.
+    Clone {
+        /// `MACHINE/vcpu0`, or a thread id.
+        task: String,
+        /// In whose hierarchy.
+        subsystem: String,
+    },
+}
+
+/// The body of a plan: commands that are in force together or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRequest {
+    /// In the order in which they are checked.
+    pub commands: Vec<Command>,
+    /// Refuse (409, ESTALE) unless the groups are still those of this generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+}
+
+/// What a plan does, or did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Plan {
+    /// Of the groups: that it was made for in a dry run, that it made otherwise.
+    pub generation: u64,
+    /// On the host, in order.
+    pub effects: Vec<Effect>,
+    /// False in a dry run.
+    pub committed: bool,
+    /// From the plan's beginning to its commit, in nanoseconds; absent in a dry run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ns: Option<u64>,
+}
+
+/// One thing that a plan does on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// Confine a thread to CPUs.
+    Pin {
+        /// `MACHINE/vcpu0`.
+        task: String,
+        /// To these.
+        cpus: String,
+        /// From these; absent for one that has not been confined.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<String>,
+    },
+    /// Read a thread's counter exactly, and bill it.
+    Sample {
+        /// `MACHINE/vcpu0`.
+        task: String,
+    },
+}
+
+/// Why not: the body of every error, of the type `application/problem+json` (RFC 9457).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// `about:blank`: the status says what kind it is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The rule, a sentence with both operands.
+    pub detail: String,
+    /// The name of an errno(3), as `EBUSY`.
+    pub errno: String,
+    /// Which command of a plan was refused, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<usize>,
+}
+
+/// A hierarchy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Hierarchy {
+    /// Its name.
+    pub name: String,
+    /// What its groups mean.
+    pub subsystems: Vec<String>,
+    /// Number of groups, the root included.
+    pub groups: usize,
+    /// False for one that lives on for its groups.
+    pub mounted: bool,
+}
+
+/// What a machine is to do: the body of `PUT /v1/machines/NAME/state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StateRequest {
+    /// Where it is to go.
+    pub state: WantedState,
+    /// With `stopped`: kill it, unasked.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// A state that a machine can be told to go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WantedState {
+    /// Its vCPUs are in the guest. One that has ended is started anew.
+    Running,
+    /// Its vCPUs are out of the guest.
+    Paused,
+    /// Its guest has ended.
+    Stopped,
+}
+
+/// The body of an apply: a whole spec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyRequest {
+    /// The spec file's text (TOML).
+    pub spec: String,
+    /// Its name, for messages.
+    pub file: String,
+}
+
+/// What applying a spec does, or did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Applied {
+    /// The changes that it took, in order; none where everything is as the spec says.
+    pub commands: Vec<Command>,
+    /// What they do on the host.
+    pub plan: Plan,
+    /// Machines that it starts.
+    pub started: Vec<String>,
+    /// Machines that it ends, since the spec does not have them.
+    pub stopped: Vec<String>,
+}
