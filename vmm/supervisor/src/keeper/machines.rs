@@ -15,7 +15,7 @@ use host::{Process, TaskDirectory};
 use super::views::Sight;
 use crate::Placement;
 
-/// A machine, never reused. Fits the 30 bits that epoll data leave it.
+/// A machine, never reused. Fits the 29 bits that epoll data leave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MachineId(pub u32);
 
