@@ -1,0 +1,150 @@
+//! `pinfold serve`: the host's supervisor, until it is told to end.
+//!
+//! Takes the host (its lock), binds the management socket, starts the supervisor's actors and the API, says that
+//! it is ready, and then only waits for SIGTERM or SIGINT. At the end machines are asked to stop, and those that
+//! do not in time are killed: a later supervisor cannot take them over yet.
+
+mod log;
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use container_core::{Credentials, Framework};
+use rustix::fs::Mode;
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use supervisor::keeper::{Order, Request};
+use supervisor::{Config, MachineProgram, Supervisor};
+
+use crate::cli::ServeArgs;
+use crate::lock::{self, HostLock};
+use crate::spec::Translator;
+
+/// Machines have this long to end when the supervisor does.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often they are looked at then.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Serve until told to end.
+///
+/// # Errors
+/// Another supervisor has the host, there is no KVM, or the socket cannot be bound.
+pub fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    log::start();
+    let spent_before = host::own_cpu_time();
+    let kvm = hv::Hypervisor::open()?;
+    let resources = host::topology::resources()?;
+    let _lock = HostLock::exclusive()?;
+    host::raise_descriptor_limit()?;
+    let _state = state_directory(args.state_dir.as_deref())?;
+    let path = args.socket.clone().unwrap_or_else(lock::socket_path);
+    let socket = Socket::bind(&path)?;
+    // Taken before there are threads, so that every one of them leaves these to the loop below.
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let (feed, onlooker) = supervisor::api::feed();
+    let supervisor = Supervisor::start(Config {
+        framework: Framework::new(resources),
+        history: Vec::new(),
+        onlooker: Some(log::onlooker(onlooker)?),
+        spent_before,
+        withhold_go: Duration::ZERO,
+        machine_program: Some(MachineProgram {
+            path: PathBuf::from("/proc/self/exe"),
+            args: vec!["machine".into()],
+            kvm: kvm.into_fd(),
+        }),
+    })?;
+    let listener = socket.listener.try_clone()?;
+    let keeper = supervisor.keeper().clone();
+    let api = supervisor::api::start(listener, keeper, feed, Arc::new(Translator))?;
+    tracing::info!(socket = %path.display(), "ready");
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    let signal = signals.forever().next();
+    tracing::info!(?signal, "ending");
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    api.end();
+    stop_machines(&supervisor)?;
+    supervisor.end();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ask all machines to end, and wait for them a while.
+fn stop_machines(supervisor: &Supervisor) -> anyhow::Result<()> {
+    let deadline = Instant::now() + GRACE;
+    let mut asked = false;
+    loop {
+        let report = supervisor.keeper().call(Request::State)?;
+        let mut living = report
+            .machines
+            .into_iter()
+            .filter(|machine| machine.state != "ended")
+            .peekable();
+        if living.peek().is_none() || Instant::now() >= deadline {
+            return Ok(());
+        }
+        if !std::mem::replace(&mut asked, true) {
+            for machine in living {
+                let machine = machine.name.parse()?;
+                // One that has ended meanwhile is no failure.
+                let _ = supervisor.keeper().call(|reply| Request::Order {
+                    by: Credentials::ROOT,
+                    machine,
+                    order: Order::Stop,
+                    reply,
+                })?;
+            }
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Where what outlives a supervisor is to be: the owner's alone.
+fn state_directory(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = given.map_or_else(lock::state_directory, Path::to_owned);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&path)
+        .with_context(|| format!("the state directory {}", path.display()))?;
+    Ok(path)
+}
+
+/// The management socket, removed when it is dropped.
+struct Socket {
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+impl Socket {
+    /// Bind it, for the owner and the owner's group. One that nobody listens at any more is replaced.
+    fn bind(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        if let Ok(about) = fs::symlink_metadata(path) {
+            let stale = about.file_type().is_socket() && UnixStream::connect(path).is_err();
+            anyhow::ensure!(stale, "the socket {shown} is in use, or no socket");
+            fs::remove_file(path).with_context(|| format!("the socket {shown} of old"))?;
+        }
+        // There is no moment at which others could connect: the mask makes it 0660 from the start.
+        let mask = rustix::process::umask(Mode::from_raw_mode(0o117));
+        let bound = UnixListener::bind(path);
+        rustix::process::umask(mask);
+        let listener = bound.with_context(|| format!("the socket {shown} cannot be bound"))?;
+        Ok(Socket {
+            path: path.to_owned(),
+            listener,
+        })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
