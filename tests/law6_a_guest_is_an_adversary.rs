@@ -306,6 +306,7 @@ fn bad_clients_on_the_host_leave_the_others_served() {
         run.line("bad | vcpu0: echoed 5 bytes");
     }
     drop(silent);
+    run.line("good has its agent ready");
     run.must("agent ping good");
     run.must("agent shutdown good");
     let ended = run.end();

@@ -1,7 +1,8 @@
 //! Halting while the vsock device works, by the vCPU that holds the channel.
 //!
 //! The interrupt flag is on only inside the gate, so an interrupt that comes between a look at the
-//! queues and the halt is still pending there and ends it at once: nothing is missed.
+//! queues and the halt is still pending there and ends it at once, or keeps it from beginning (`awaited` in
+//! the stub): nothing is missed.
 //!
 //! Setting the timer takes four register writes, each an exit of 25 to 38 µs, so a shot under way
 //! serves for every wait whose deadline is not before its end.

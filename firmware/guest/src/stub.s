@@ -122,15 +122,21 @@ gate:
     rep outsb
     iretq
 1:  sti
+halt:
     hlt
     cli
     iretq
 
+# An interrupt that comes between sti and hlt must not be followed by that hlt, which might never end.
+# The processor holds interrupts off for one instruction after sti; an emulator of ring 0 need not.
 awaited:
     mov $0xfee000b0, %eax            # end of interrupt
     movl $0, (%rax)
 spurious:
-    iretq
+    cmpq $halt, (%rsp)               # where it came: on the hlt?
+    jne 1f
+    incq (%rsp)                      # one byte further
+1:  iretq
 
 # Faults: vector 0 at `faults`, 1 at `faults` + 16, and so on.
 .balign 16

@@ -34,6 +34,8 @@ const MAILBOX: usize = 512;
 pub enum Message {
     /// From the supervisor.
     Supervisor(Notice),
+    /// A command of `--commands` has been read; its answer follows.
+    Asked,
     /// A line of answer to a command of `--commands`.
     Answer(String),
 }

@@ -95,7 +95,9 @@ pub fn receive(channel: &mut Channel, port: u32, bytes: u64) -> Result<(), Failu
         let what = alloc::format!("{received} bytes came, not {bytes}");
         return Err(Failure::Wrong(what.into()));
     }
-    vcpu.print(format_args!("received {bytes} in {elapsed} ns, {kicks} kicks"));
+    vcpu.print(format_args!(
+        "received {bytes} in {elapsed} ns, {kicks} kicks"
+    ));
     Ok(())
 }
 

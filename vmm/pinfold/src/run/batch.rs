@@ -46,7 +46,10 @@ fn serve(keeper: &Address<Request>, answers: &Address<Message>) {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        if answers.send(Message::Answer(answer(keeper, line))).is_err() {
+        let told = answers
+            .send(Message::Asked)
+            .and_then(|()| answers.send(Message::Answer(answer(keeper, line))));
+        if told.is_err() {
             return;
         }
     }

@@ -20,6 +20,9 @@ const REPRINT: Duration = Duration::from_secs(1);
 /// When it is shown first: the machines have started by then, and were not held up by it.
 const FIRST_PICTURE: Duration = Duration::from_millis(60);
 
+/// How long an answer that is still due at the end is waited for: a guest that was asked has gone.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+
 /// How the watch ended.
 pub struct Watched {
     /// The time limit passed first.
@@ -33,6 +36,8 @@ pub struct Watch<'a> {
     keeper: &'a Address<Request>,
     screen: Screen,
     consoles: Consoles,
+    /// Commands that have been read and not been answered.
+    unanswered: usize,
 }
 
 impl<'a> Watch<'a> {
@@ -49,6 +54,7 @@ impl<'a> Watch<'a> {
             keeper,
             screen,
             consoles,
+            unanswered: 0,
         }
     }
 
@@ -94,7 +100,14 @@ impl<'a> Watch<'a> {
                 self.kill_all()?;
             }
         }
-        while let Ok(Some(message)) = self.mailbox.try_recv() {
+        // Whoever asked for the end is answered, too.
+        let patience = Instant::now() + LAST_ANSWER;
+        loop {
+            let message = match self.unanswered {
+                0 => self.mailbox.try_recv(),
+                _ => self.mailbox.recv_until(patience),
+            };
+            let Ok(Some(message)) = message else { break };
             self.on_message(message);
         }
         self.screen.draw("");
@@ -115,7 +128,11 @@ impl<'a> Watch<'a> {
                 self.screen.print(&tree::event(&event));
             }
             Message::Supervisor(Notice::Event(_) | Notice::AllEnded) => {}
-            Message::Answer(line) => self.screen.print(&line),
+            Message::Asked => self.unanswered += 1,
+            Message::Answer(line) => {
+                self.unanswered -= 1;
+                self.screen.print(&line);
+            }
         }
     }
 
