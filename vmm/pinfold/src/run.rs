@@ -48,6 +48,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let nursery = hv::Hypervisor::open().map(|kvm| Nursery::open(args, kvm));
     let resources = host::topology::resources()?;
     let spec = spec::load(&args.spec, &resources)?;
+    spec.starts_once()?;
     let mut framework = Framework::new(resources);
     let history = spec.check(&mut framework)?;
     let _lock = HostLock::shared()?;

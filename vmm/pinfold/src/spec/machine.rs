@@ -10,7 +10,7 @@ use super::channel;
 use super::file;
 use super::plan::{Tree, parse};
 use super::source::Source;
-use super::{MachineSpec, Place, SpecError};
+use super::{MachineSpec, Place, Restart, SpecError};
 
 const LEAST_MEMORY: u64 = 4 << 20;
 const _: () = assert!(firmware::MIN_MEMORY_BYTES <= LEAST_MEMORY);
@@ -64,14 +64,37 @@ pub(super) fn machine(
         Ok(AgentAccess { access, roots })
     });
     let agent = agent.transpose()?;
+    let restart = restart(source, &name, vm.restart.as_ref())?;
     let places = places(source, tree, &name, line, count, &groups, &vm.task)?;
     Ok(MachineSpec {
         name,
         line,
         config,
         agent,
+        restart,
         places,
     })
+}
+
+/// The words of `restart`.
+fn restart(
+    source: &Source<'_>,
+    name: &MachineName,
+    given: Option<&Spanned<file::Scalar>>,
+) -> Result<Restart, SpecError> {
+    let Some(given) = given else {
+        return Ok(Restart::No);
+    };
+    match given.get_ref().0.as_str() {
+        "no" => Ok(Restart::No),
+        "on-failure" => Ok(Restart::OnFailure),
+        "always" => Ok(Restart::Always),
+        other => {
+            let words = "none of \"no\", \"on-failure\" and \"always\"";
+            let message = format!("restart {other:?} of machine {name} is {words}");
+            Err(source.refuse(given.span(), message))
+        }
+    }
 }
 
 /// A size in bytes: a whole number and K, M or G (powers of 1024).

@@ -4,7 +4,20 @@
 //! what is left out is filled in, every task of every machine has its group in every hierarchy.
 //! [`Spec::check`] then asks the framework itself whether all of it would be granted. Nothing here
 //! starts a machine or touches the host beyond reading the file.
+//!
+//! A running supervisor is asked in the same words: [`machine_from_json`] is a `[vm.NAME]` in JSON,
+//! and [`apply`] says what is missing between what there is and a whole spec.
 
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "the API asks for it, which comes next")
+)]
+pub mod apply;
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "the API asks for it, which comes next")
+)]
+mod body;
 mod channel;
 mod check;
 mod file;
@@ -18,6 +31,8 @@ use container_core::{Command, GroupPath, HostResources, MachineName, TaskKind};
 
 use supervisor::AgentAccess;
 
+#[allow(unused_imports, reason = "the API asks for it, which comes next")]
+pub use body::{BodyError, machine_from_json};
 pub use source::SpecError;
 
 /// A spec file, understood.
@@ -43,6 +58,18 @@ pub struct Change {
     pub inherited: bool,
 }
 
+/// When a machine that has ended is started anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restart {
+    /// Never.
+    #[default]
+    No,
+    /// When it ended other than by its guest's exit with 0.
+    OnFailure,
+    /// Whenever it was not told to end.
+    Always,
+}
+
 /// A machine to start.
 #[derive(Debug)]
 pub struct MachineSpec {
@@ -54,6 +81,8 @@ pub struct MachineSpec {
     pub config: link::MachineConfig,
     /// What its guest's agent may do; None where it has none.
     pub agent: Option<AgentAccess>,
+    /// When it is started anew.
+    pub restart: Restart,
     /// For each kind of task but KVM's helpers, its group in each hierarchy.
     places: Vec<(TaskKind, Vec<Place>)>,
 }
@@ -100,7 +129,21 @@ pub fn load(path: &Path, host: &HostResources) -> Result<Spec, SpecError> {
     understand(path, &text, host)
 }
 
-fn understand(path: &Path, text: &str, host: &HostResources) -> Result<Spec, SpecError> {
+impl std::fmt::Display for Restart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Restart::No => "no",
+            Restart::OnFailure => "on-failure",
+            Restart::Always => "always",
+        })
+    }
+}
+
+/// Give a spec file's text its meaning, as [`load`] does; paths in it stand relative to `path`.
+///
+/// # Errors
+/// Those of [`load`], but for reading.
+pub fn understand(path: &Path, text: &str, host: &HostResources) -> Result<Spec, SpecError> {
     let source = source::Source::new(path, text);
     let file = toml::from_str(text).map_err(|error| source.not_a_spec(&error))?;
     plan::plan(&source, file, host)
