@@ -271,3 +271,22 @@ fn hierarchies_that_the_spec_does_not_name_are_left_alone() {
     );
     assert_eq!(difference(&to, &now).unwrap().commands, []);
 }
+
+#[test]
+fn a_one_to_one_group_keeps_the_seats_of_those_that_leave_until_they_have_left() {
+    let seats = |cpus: &str| {
+        group(
+            "/a",
+            &format!("'cpuset.cpus' = '{cpus}', 'cpuset.placement' = 'one-to-one'"),
+        )
+    };
+    let from = [P, &seats("0-1"), &cpus("/b", "3"), &vm("m", 2, "'p:/a'")].concat();
+    let to = [P, &seats("2"), &cpus("/b", "3"), &vm("m", 2, "'p:/a'")].concat();
+    let to = to + "[vm.m.task.vcpu1]\ngroups = ['p:/b']\n";
+    let expected = [
+        "set p:/a cpus 0-2",
+        "attach p:/b m/vcpu1",
+        "set p:/a cpus 2",
+    ];
+    assert_eq!(goes(&from, &to), expected);
+}
