@@ -13,6 +13,7 @@
 //! Nothing a machine process says is believed before it is checked against the kernel.
 
 pub mod agent;
+pub mod api;
 mod event_log;
 pub mod keeper;
 mod launch;
