@@ -62,6 +62,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         onlooker: Some(onlooker(inbox.clone())),
         spent_before,
         withhold_go: args.withhold_go.unwrap_or_default(),
+        machine_program: None,
     })?;
     for launch in launches {
         supervisor

@@ -13,6 +13,7 @@
 //! Nothing a machine process says is believed before it is checked against the kernel.
 
 pub mod agent;
+pub mod api;
 mod event_log;
 pub mod keeper;
 mod launch;
@@ -22,8 +23,8 @@ mod wire;
 
 pub use event_log::{EventId, EventLog, Room, Since};
 pub use launch::{
-    AgentAccess, Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError, Placement,
-    Program, Ready,
+    AgentAccess, Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError,
+    MachineProgram, NewMachine, Placement, Program, Ready, Restart,
 };
 pub use notice::{Notice, Onlooker};
 
@@ -59,6 +60,8 @@ pub struct Config {
     pub spent_before: container_core::Nanoseconds,
     /// Hold every machine's `Go` back this long after its threads have been placed.
     pub withhold_go: std::time::Duration,
+    /// What machines are started with while it runs; None where all of them come with the start.
+    pub machine_program: Option<MachineProgram>,
 }
 
 /// A running supervisor. Its actors end when it is dropped and joined.

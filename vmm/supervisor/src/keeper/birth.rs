@@ -27,11 +27,12 @@ impl Keeper {
     /// A machine's process has been started: have it watched.
     pub(super) fn on_launch(&mut self, launch: Launch) {
         let pidfd = launch.process.as_fd().try_clone_to_owned();
-        let name = launch.name.clone();
+        let name = launch.machine.name.clone();
+        let agent = launch.machine.agent.clone();
         let machine = self.machines.add(Machine {
-            name: launch.name,
-            vcpus: launch.config.vcpus,
-            placement: launch.placement,
+            name: launch.machine.name,
+            vcpus: launch.machine.config.vcpus,
+            placement: launch.machine.placement,
             process: launch.process,
             directory: None,
             state: State::Starting,
@@ -51,7 +52,7 @@ impl Keeper {
             },
             settlement: None,
         });
-        if let Some(agent) = &launch.agent
+        if let Some(agent) = &agent
             && let Err(why) = self.open_view(machine, agent)
         {
             self.kill(machine, format!("its guest has no view: {why}"));
@@ -64,7 +65,7 @@ impl Keeper {
                 link,
                 pidfd,
                 console,
-                agent: launch.agent.is_some(),
+                agent: agent.is_some(),
             };
             self.wire
                 .try_send(wire::Request::Watch(Box::new(watch)))

@@ -72,6 +72,7 @@ impl Stage {
             onlooker: None,
             spent_before: container_core::Nanoseconds(0),
             withhold_go: Duration::ZERO,
+            machine_program: None,
         };
         let mut keeper = Keeper::new(own, to_wire, to_runner, config);
         let machine = keeper.machines.add(Machine {
