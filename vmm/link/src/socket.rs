@@ -83,12 +83,12 @@ impl<S: Serialize, R: DeserializeOwned> Link<S, R> {
         }
     }
 
-    /// Receive one message with the descriptor that came along, if one did. Nothing is known of it but
-    /// that it is CLOEXEC; which messages may have one is the caller's to check.
+    /// Receive one message with the descriptor that came along, if one did and this process had room for
+    /// it. Nothing is known of it but that it is CLOEXEC; which messages may have one is the caller's to
+    /// check.
     ///
     /// # Errors
-    /// As [`Link::recv`], and [`LinkError::Protocol`] for more descriptors than one, or one that this
-    /// process has no room for.
+    /// As [`Link::recv`], and [`LinkError::Protocol`] for more descriptors than one.
     pub fn recv_with_descriptor(&self) -> Result<Option<(R, Option<OwnedFd>)>, LinkError> {
         // Room for the packet that waits and no more: most are a few bytes, and pages of a large buffer
         // cost more than asking.
@@ -122,10 +122,9 @@ impl<S: Serialize, R: DeserializeOwned> Link<S, R> {
             })
             .flatten()
             .collect();
-        if received
-            .flags
-            .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-        {
+        // Of too many descriptors some arrive. That none does is this process's own lack of room.
+        let too_many = received.flags.contains(ReturnFlags::CTRUNC) && !descriptors.is_empty();
+        if received.flags.contains(ReturnFlags::TRUNC) || too_many {
             return Err(LinkError::Protocol("a packet did not fit".into()));
         }
         let descriptor = descriptors.pop();

@@ -51,6 +51,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     spec.starts_once()?;
     let mut framework = Framework::new(resources);
     let history = spec.check(&mut framework)?;
+    if let Some(socket) = &args.socket {
+        spec.keeps_from_guests(socket).map_err(anyhow::Error::msg)?;
+    }
     let _lock = HostLock::shared()?;
     host::raise_descriptor_limit()?;
     let launches = nursery??.launch_all(&spec.machines)?;

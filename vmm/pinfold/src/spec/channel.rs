@@ -1,6 +1,6 @@
 //! `agent` and `[vm.NAME.vsock]`: how a machine's guest talks to the supervisor and to the host.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use container_core::{GroupPath, HierarchyName, MachineName, ViewAccess};
 use link::VsockConfig;
@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::file::{Scalar, Vsock};
 use super::source::Source;
-use super::{MachineSpec, Place, SpecError};
+use super::{MachineSpec, Place, Spec, SpecError};
 
 /// The first address that a guest may have: those below are the hypervisor's, the loopback's and the host's.
 const FIRST_CID: i64 = 3;
@@ -75,24 +75,76 @@ pub(super) fn device(
     Ok(Some(VsockConfig { cid, path, agent }))
 }
 
-/// A socket is one machine's: two that came at once would each take it for a stale one.
+/// A socket is one machine's: two that came at once would each take it for a stale one. And no machine's is
+/// where another one's guest connects to, whose port it would be.
 pub(super) fn each_its_own_socket(
     source: &Source<'_>,
     machines: &[MachineSpec],
 ) -> Result<(), SpecError> {
-    let path = |machine: &MachineSpec| machine.config.vsock.as_ref()?.path.clone();
     for (index, machine) in machines.iter().enumerate() {
         let Some(own) = path(machine) else { continue };
-        let mut before = machines[..index].iter();
-        if let Some(other) = before.find(|other| path(other).as_ref() == Some(&own)) {
-            let message = format!(
-                "machine {} has the vsock.path {own} of machine {}",
-                machine.name, other.name
-            );
+        for other in &machines[..index] {
+            let Some(theirs) = path(other) else { continue };
+            let message = if real(own) == real(theirs) {
+                let (name, other) = (&machine.name, &other.name);
+                format!("machine {name} has the vsock.path {own} of machine {other}")
+            } else if let Err(why) = apart(own, theirs).and(apart(theirs, own)) {
+                format!("machine {}: {why}", machine.name)
+            } else {
+                continue;
+            };
             return Err(source.refuse_line(machine.line, message));
         }
     }
     Ok(())
+}
+
+impl Spec {
+    /// Whether a socket of the host's own is apart from those of guests, which connect with the host's rights.
+    ///
+    /// # Errors
+    /// The sentence.
+    pub fn keeps_from_guests(&self, socket: &Path) -> Result<(), String> {
+        let shown = socket.to_string_lossy();
+        for guests in self.machines.iter().filter_map(path) {
+            if real(&shown) == real(guests) {
+                return Err(format!("{shown} is the vsock.path of a machine"));
+            }
+            apart(guests, &shown)?;
+        }
+        Ok(())
+    }
+}
+
+fn path(machine: &MachineSpec) -> Option<&str> {
+    machine.config.vsock.as_ref()?.path.as_deref()
+}
+
+/// # Errors
+/// `socket` is `guests` with a port after it.
+fn apart(guests: &str, socket: &str) -> Result<(), String> {
+    let (from, to) = (real(guests), real(socket));
+    let port = to
+        .as_os_str()
+        .as_encoded_bytes()
+        .strip_prefix(from.as_os_str().as_encoded_bytes())
+        .and_then(|rest| rest.strip_prefix(b"_"));
+    match port {
+        Some(port) if port.iter().all(u8::is_ascii_digit) => Err(format!(
+            "{socket} is where guests with the vsock.path {guests} connect to"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The path by the real name of its folder: one folder has many.
+fn real(path: &str) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let folder = whole.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, whole.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => whole,
+    }
 }
 
 /// The socket's path, which stands relative to the spec file.

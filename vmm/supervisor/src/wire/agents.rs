@@ -2,7 +2,7 @@
 //!
 //! What a guest can cause here is bounded: so many sessions, so many bytes a turn, and after a session that
 //! broke a rule the door stays shut for a while, so that a guest that comes back to break it again makes at
-//! most one event a second. What sessions want of others is handed up as [`Wish`]es; nothing here waits.
+//! most one event a second for each session it may have. What sessions want of others is handed up as [`Wish`]es; nothing here waits.
 
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -8,12 +8,13 @@ use link::{Link, LinkError, ToMachine, ToSupervisor};
 
 use super::agents::Agents;
 use super::pace::Pace;
-use super::protocol::{Protocol, Said};
+use super::protocol::{MOST_SAID, Protocol, Said};
 
 /// Messages taken from one link before the others have their turn.
 const MESSAGES_A_TURN: usize = 32;
-/// Turns that a dead machine's link is listened to for: more than all it may ever say.
-pub const LINK_DRAIN: usize = 8;
+/// Turns that a dead machine's link is listened to for: more than all it may have said and not been heard.
+pub const LINK_DRAIN: usize = 16;
+const _: () = assert!(LINK_DRAIN * MESSAGES_A_TURN > MOST_SAID);
 /// Bytes taken from one console before the others have their turn.
 const CONSOLE_A_TURN: usize = 4096;
 /// Turns that a dead machine's console is read for: its pipe holds 64 KiB.
@@ -118,14 +119,15 @@ impl Line {
             let next = match self.link.recv_with_descriptor() {
                 Ok(None) => break,
                 Ok(Some((message, descriptor))) => match self.take(message, descriptor) {
-                    Ok(Heard::Said(Said::Alive)) => {
+                    Ok(None) => continue,
+                    Ok(Some(Heard::Said(Said::Alive))) => {
                         self.pinged = None;
                         if !std::mem::take(&mut self.unresponsive) {
                             continue;
                         }
                         Heard::Said(Said::Alive)
                     }
-                    Ok(heard) => heard,
+                    Ok(Some(heard)) => heard,
                     Err(why) => Heard::Violation(why),
                 },
                 Err(LinkError::Closed) => Heard::Closed,
@@ -137,23 +139,26 @@ impl Line {
         (heard, self.listening)
     }
 
-    /// A message and the descriptor that came along: an offer has one, nothing else has.
+    /// A message and the descriptor that came along: an offer has one, nothing else has. An offer without
+    /// it is refused, like others that there is no room for: its descriptor found none in this process.
     fn take(
         &mut self,
         message: ToSupervisor,
         descriptor: Option<OwnedFd>,
-    ) -> Result<Heard, String> {
+    ) -> Result<Option<Heard>, String> {
         match (message, descriptor) {
-            (ToSupervisor::Agent { source_port }, Some(offer)) => {
+            (ToSupervisor::Agent { source_port }, offer) => {
                 if self.agents.is_none() {
                     return Err("an agent's stream, of a machine without an agent".into());
                 }
                 self.protocol.take_agent(source_port, Instant::now())?;
-                Ok(Heard::Agent(offer))
+                Ok(offer.map(Heard::Agent))
             }
-            (ToSupervisor::Agent { .. }, None) => Err("an agent's stream without a stream".into()),
             (_, Some(_)) => Err("an uninvited descriptor".into()),
-            (message, None) => self.protocol.take(message).map(Heard::Said),
+            (message, None) => self
+                .protocol
+                .take(message)
+                .map(|said| Some(Heard::Said(said))),
         }
     }
 

@@ -27,6 +27,10 @@ const MAX_THREADS: usize = MAX_VCPUS as usize + 2 + 8;
 /// so one that asks for more does not do its work.
 const AGENTS_A_SECOND: u32 = 100;
 
+/// Messages that may wait in a link whose supervisor is not behind by a second: one of each kind, and those
+/// that there are several of.
+pub(super) const MOST_SAID: usize = MAX_THREADS + AGENTS_A_SECOND as usize + 8;
+
 /// What a message means to the keeper.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {

@@ -257,3 +257,28 @@ fn what_is_not_a_spec_is_refused() {
         "/tmp: the file cannot be read: Is a directory (os error 21)"
     );
 }
+
+#[test]
+fn a_socket_that_guests_of_another_machine_would_reach_is_refused() {
+    let vm = |name: &str, path: &str| {
+        VM.replace("web", name)
+            .replace("vcpus", &format!("vsock = {{ path = '{path}' }}\nvcpus"))
+    };
+    let two = |a: &str, b: &str| loaded(&(vm("a", a) + &vm("b", b)));
+    let why = |a: &str, b: &str| two(a, b).expect_err("refused").to_string();
+    let same = why("/tmp/x.sock", "/tmp/../tmp/x.sock");
+    assert!(same.contains("has the vsock.path"), "{same}");
+    for (a, b) in [
+        ("/tmp/x.sock", "/tmp/x.sock_52"),
+        ("/tmp/x.sock_52", "/tmp/x.sock"),
+    ] {
+        let reached = why(a, b);
+        let rule = "/tmp/x.sock_52 is where guests with the vsock.path /tmp/x.sock connect to";
+        assert!(reached.ends_with(rule), "{reached}");
+    }
+    let apart = two("/tmp/x.sock", "/tmp/x.sock_a").unwrap();
+    assert!(apart.keeps_from_guests(Path::new("/tmp/run.sock")).is_ok());
+    for path in ["/tmp/x.sock", "/tmp/x.sock_1", "/tmp/../tmp/x.sock_a_77"] {
+        assert!(apart.keeps_from_guests(Path::new(path)).is_err(), "{path}");
+    }
+}
