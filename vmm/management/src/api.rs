@@ -183,7 +183,7 @@ pub enum WantedState {
 pub struct ApplyRequest {
     /// The spec file's text (TOML).
     pub spec: String,
-    /// Its name, for messages.
+    /// Its path from the root on: messages name it, and paths in the spec stand relative to it.
     pub file: String,
 }
 

@@ -25,32 +25,9 @@ use container_core::{
     Command, Credentials, Errno, Framework, GroupPath, HierarchyName, MachineName, Refusal, TaskId,
 };
 use management::api;
-use supervisor::AgentAccess;
+use supervisor::api::Known;
 
-use super::{MachineSpec, Restart, Spec, SpecError};
-
-/// What there is.
-pub struct Now {
-    /// A copy of the supervisor's framework. The commands are good for its generation.
-    pub framework: Framework,
-    /// The machines that the supervisor knows.
-    pub machines: Vec<Running>,
-}
-
-/// A machine that the supervisor knows.
-#[derive(Clone, Debug)]
-pub struct Running {
-    /// Its name.
-    pub name: MachineName,
-    /// What its process was told to build.
-    pub config: link::MachineConfig,
-    /// What its guest's agent may do.
-    pub agent: Option<AgentAccess>,
-    /// When it is started anew.
-    pub restart: Restart,
-    /// False once it has ended.
-    pub alive: bool,
-}
+use super::{MachineSpec, Spec, SpecError};
 
 /// What is missing.
 #[derive(Debug, Default)]
@@ -83,7 +60,7 @@ pub enum ApplyError {
 ///
 /// # Errors
 /// [`ApplyError`]; then nothing is to be done.
-pub fn difference<'a>(spec: &'a Spec, now: &Now) -> Result<Wanted<'a>, ApplyError> {
+pub fn difference<'a>(spec: &'a Spec, now: &Known) -> Result<Wanted<'a>, ApplyError> {
     let mut target = Framework::new(now.framework.host().clone());
     spec.check(&mut target)?;
     let (start, stop) = machines::difference(spec, &target, &now.machines)?;

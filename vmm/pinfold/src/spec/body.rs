@@ -9,9 +9,9 @@ use std::path::Path;
 
 use container_core::MachineName;
 use serde_json::{Map, Value};
+use supervisor::api::Known;
 use toml::Spanned;
 
-use super::apply::Now;
 use super::file::File;
 use super::plan::{self, Tree};
 use super::source::Source;
@@ -43,7 +43,7 @@ impl std::error::Error for BodyError {}
 /// # Errors
 /// [`BodyError`]: the name is none, the body asks for what the spec language does not have, for a
 /// group that there is not, or for another living machine's socket.
-pub fn machine_from_json(name: &str, body: &Value, now: &Now) -> Result<MachineSpec, BodyError> {
+pub fn machine_from_json(name: &str, body: &Value, now: &Known) -> Result<MachineSpec, BodyError> {
     let whole = |message: String| BodyError {
         pointer: String::new(),
         message,
@@ -63,22 +63,22 @@ pub fn machine_from_json(name: &str, body: &Value, now: &Now) -> Result<MachineS
     let mut others = now
         .machines
         .iter()
-        .filter(|other| other.alive && other.name != name);
+        .filter(|other| other.alive && other.asked.name != name);
     if let Some(own) = path(&machine.config)
-        && let Some(other) = others.find(|other| path(&other.config).as_ref() == Some(&own))
+        && let Some(other) = others.find(|other| path(&other.asked.config).as_ref() == Some(&own))
     {
         return Err(BodyError {
             pointer: "/vsock/path".into(),
             message: format!(
                 "machine {name} has the vsock.path {own} of machine {}",
-                other.name
+                other.asked.name
             ),
         });
     }
     Ok(machine)
 }
 
-fn understood(text: &str, now: &Now) -> Result<MachineSpec, SpecError> {
+fn understood(text: &str, now: &Known) -> Result<MachineSpec, SpecError> {
     let source = Source::new(Path::new("/"), text);
     let file: File = toml::from_str(text).map_err(|error| source.not_a_spec(&error))?;
     let mut machines = plan::in_order(file.vm).into_iter();

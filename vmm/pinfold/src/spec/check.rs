@@ -2,7 +2,8 @@
 
 use container_core::{Command, Credentials, Event, Framework, Refusal, TaskName, Tid};
 
-use super::{Change, MachineSpec, Restart, Spec, SpecError};
+use super::machine::restart_word;
+use super::{Change, MachineSpec, Spec, SpecError};
 
 impl Spec {
     /// Commit the hierarchies and groups into `framework` as one plan, then plan the birth of every
@@ -26,7 +27,7 @@ impl Spec {
     /// # Errors
     /// The first that is to be started anew: who asks does not do that.
     pub fn starts_once(&self) -> Result<(), SpecError> {
-        let again = |machine: &&MachineSpec| machine.restart != Restart::No;
+        let again = |machine: &&MachineSpec| machine.restart != supervisor::Restart::No;
         match self.machines.iter().find(again) {
             None => Ok(()),
             Some(MachineSpec {
@@ -38,7 +39,7 @@ impl Spec {
                 let message = format!(
                     "machine {name} has restart {restart:?}, and `pinfold run` starts each machine \
                      once: leave it out, or use `pinfold serve`",
-                    restart = restart.to_string(),
+                    restart = restart_word(*restart),
                 );
                 Err(self.refuse(*line, message))
             }

@@ -3,14 +3,14 @@
 use container_core::{GroupPath, MachineName, TaskKind};
 use firmware::script::Script;
 use link::{Guest, MAX_VCPUS, MachineConfig};
-use supervisor::AgentAccess;
+use supervisor::{AgentAccess, Restart};
 use toml::Spanned;
 
 use super::channel;
 use super::file;
 use super::plan::{Tree, parse};
 use super::source::Source;
-use super::{MachineSpec, Place, Restart, SpecError};
+use super::{MachineSpec, Place, SpecError};
 
 const LEAST_MEMORY: u64 = 4 << 20;
 const _: () = assert!(firmware::MIN_MEMORY_BYTES <= LEAST_MEMORY);
@@ -74,6 +74,15 @@ pub(super) fn machine(
         restart,
         places,
     })
+}
+
+/// A restart as a spec says it.
+pub(super) fn restart_word(restart: Restart) -> &'static str {
+    match restart {
+        Restart::No => "no",
+        Restart::OnFailure => "on-failure",
+        Restart::Always => "always",
+    }
 }
 
 /// The words of `restart`.

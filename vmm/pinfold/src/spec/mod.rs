@@ -8,18 +8,15 @@
 //! A running supervisor is asked in the same words: [`machine_from_json`] is a `[vm.NAME]` in JSON,
 //! and [`apply`] says what is missing between what there is and a whole spec.
 
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the API asks for it, which comes next")
-)]
 pub mod apply;
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the API asks for it, which comes next")
-)]
 mod body;
 mod channel;
 mod check;
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "`serve` hands it to the API, which comes next")
+)]
+pub mod door;
 mod file;
 mod machine;
 mod plan;
@@ -29,10 +26,9 @@ use std::path::{Path, PathBuf};
 
 use container_core::{Command, GroupPath, HostResources, MachineName, TaskKind};
 
-use supervisor::AgentAccess;
+use supervisor::{AgentAccess, NewMachine, Placement, Restart};
 
-#[allow(unused_imports, reason = "the API asks for it, which comes next")]
-pub use body::{BodyError, machine_from_json};
+pub use body::machine_from_json;
 pub use source::SpecError;
 
 /// A spec file, understood.
@@ -56,18 +52,6 @@ pub struct Change {
     pub line: usize,
     /// True for a value that the file leaves out and that is copied from the parent group.
     pub inherited: bool,
-}
-
-/// When a machine that has ended is started anew.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Restart {
-    /// Never.
-    #[default]
-    No,
-    /// When it ended other than by its guest's exit with 0.
-    OnFailure,
-    /// Whenever it was not told to end.
-    Always,
 }
 
 /// A machine to start.
@@ -108,6 +92,20 @@ impl MachineSpec {
         places.map(|place| place.group.clone()).collect()
     }
 
+    /// What the supervisor is asked for.
+    pub fn to_new(&self) -> NewMachine {
+        let kinds = self.kinds().into_iter();
+        NewMachine {
+            name: self.name.clone(),
+            config: self.config.clone(),
+            placement: Placement {
+                by_kind: kinds.map(|kind| (kind, self.groups_of(kind))).collect(),
+            },
+            agent: self.agent.clone(),
+            restart: self.restart,
+        }
+    }
+
     fn places_of(&self, kind: TaskKind) -> &[Place] {
         let kind = match kind {
             TaskKind::Kvm(_) => TaskKind::Control,
@@ -127,16 +125,6 @@ pub fn load(path: &Path, host: &HostResources) -> Result<Spec, SpecError> {
     let text =
         std::fs::read_to_string(path).map_err(|error| SpecError::unreadable(path, &error))?;
     understand(path, &text, host)
-}
-
-impl std::fmt::Display for Restart {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Restart::No => "no",
-            Restart::OnFailure => "on-failure",
-            Restart::Always => "always",
-        })
-    }
 }
 
 /// Give a spec file's text its meaning, as [`load`] does; paths in it stand relative to `path`.

@@ -92,26 +92,17 @@ impl App {
         self.ask(Request::Report).await
     }
 
-    /// What a spec is understood against. The generation is asked for first: where the groups change before the
-    /// report is made, the plan made of it is refused as stale.
+    /// What a spec is understood against.
     ///
     /// # Errors
     /// As [`ask`](Self::ask).
     pub async fn known(&self) -> Result<Known, Refused> {
-        let dry = self.ask(|reply| Request::Plan {
-            by: Credentials::ROOT,
-            commands: Vec::new(),
-            generation: None,
-            dry_run: true,
-            reply,
-        });
-        let generation = dry.await??.generation;
-        let hierarchies = self.ask(Request::Hierarchies).await?;
-        Ok(Known {
-            report: self.state().await?,
-            hierarchies: hierarchies.iter().map(super::words::hierarchy).collect(),
-            generation: generation.0,
-        })
+        let _turn = self
+            .reports
+            .acquire()
+            .await
+            .map_err(|_| Refused::ending())?;
+        self.ask(Request::Known).await
     }
 
     /// What acts with the supervisor's own rights is for root and its own user.

@@ -32,9 +32,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use actor::Address;
-use container_core::MachineName;
-use management::Report;
-use management::api::{ApplyRequest, Command, Hierarchy, Problem};
+use container_core::{Framework, MachineName};
+use management::api::{ApplyRequest, Command, Problem};
 use tokio::sync::oneshot;
 
 pub use feed::{Feed, feed};
@@ -62,15 +61,21 @@ pub trait Specs: Send + Sync {
     fn apply(&self, request: &ApplyRequest, known: &Known) -> Result<Wanted, Problem>;
 }
 
-/// What there is, for a spec to be understood against.
-#[derive(Clone, Debug)]
+/// What there is, for a spec to be understood against, as of one moment.
 pub struct Known {
-    /// Machines, tasks and groups; without the events.
-    pub report: Report,
-    /// The hierarchies.
-    pub hierarchies: Vec<Hierarchy>,
-    /// Of the groups, not newer than `report`.
-    pub generation: u64,
+    /// A copy of the groups, to try things on. What is found is good for its generation.
+    pub framework: Framework,
+    /// The machines, the ended ones that are kept included.
+    pub machines: Vec<KnownMachine>,
+}
+
+/// A machine that there is.
+#[derive(Clone, Debug)]
+pub struct KnownMachine {
+    /// What it was asked to be.
+    pub asked: NewMachine,
+    /// False once it has ended.
+    pub alive: bool,
 }
 
 /// What it takes to make everything as a spec says.

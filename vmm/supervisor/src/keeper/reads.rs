@@ -3,8 +3,10 @@
 use container_core::{Errno, Refusal, TaskId, Tid};
 use management::Report;
 
+use super::machines::State;
 use super::{EventPage, Keeper, Request};
 use crate::EventId;
+use crate::api::{Known, KnownMachine};
 
 impl Keeper {
     /// Answer one.
@@ -25,6 +27,7 @@ impl Keeper {
             Request::ProcGroups(reply) => reply.send(self.framework.proc_groups()),
             Request::ProcTask { task, reply } => reply.send(self.proc_task(&task)),
             Request::EventsSince { last, most, reply } => reply.send(self.events_since(last, most)),
+            Request::Known(reply) => reply.send(self.copy()),
             Request::Report(reply) => {
                 self.sample_all();
                 let events = self.log.kept().cloned().collect();
@@ -36,6 +39,17 @@ impl Keeper {
                 reply.send(self.state());
             }
             _ => unreachable!("every other request is taken before"),
+        }
+    }
+
+    fn copy(&self) -> Known {
+        let machines = self.machines.iter().map(|(_, machine)| KnownMachine {
+            asked: machine.asked.clone(),
+            alive: machine.state != State::Ended,
+        });
+        Known {
+            framework: self.framework.clone(),
+            machines: machines.collect(),
         }
     }
 

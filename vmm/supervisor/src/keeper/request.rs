@@ -71,6 +71,8 @@ pub enum Request {
         /// [`Onlooker`](crate::Onlooker).
         reply: Reply<EventPage>,
     },
+    /// A copy of the groups and what each machine was asked to be: what a spec is held against.
+    Known(Reply<crate::api::Known>),
     /// The whole state, counters sampled now.
     Report(Reply<Report>),
     /// The same without the events, which are most of it.
@@ -223,6 +225,7 @@ impl Request {
             | Request::ProcGroups(_)
             | Request::ProcTask { .. }
             | Request::EventsSince { .. }
+            | Request::Known(_)
             | Request::Report(_)
             | Request::State(_)
             | Request::AskAgent { .. }

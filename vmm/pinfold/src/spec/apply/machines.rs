@@ -6,8 +6,10 @@ use container_core::{
     Errno, Framework, GroupPath, HierarchyName, MachineName, Refusal, ViewAccess,
 };
 use supervisor::AgentAccess;
+use supervisor::api::KnownMachine;
 
-use super::{Moves, Running};
+use super::Moves;
+use crate::spec::machine::restart_word;
 use crate::spec::{MachineSpec, Spec};
 
 /// Machines to start, and living ones to end.
@@ -20,11 +22,11 @@ use crate::spec::{MachineSpec, Spec};
 pub(super) fn difference<'a>(
     spec: &'a Spec,
     target: &Framework,
-    known: &[Running],
+    known: &[KnownMachine],
 ) -> Result<(Vec<&'a MachineSpec>, Vec<MachineName>), Refusal> {
-    let by_name: HashMap<&MachineName, &Running> = known
+    let by_name: HashMap<&MachineName, &KnownMachine> = known
         .iter()
-        .map(|machine| (&machine.name, machine))
+        .map(|machine| (&machine.asked.name, machine))
         .collect();
     let hierarchies: Vec<HierarchyName> = target
         .hierarchies()
@@ -41,16 +43,20 @@ pub(super) fn difference<'a>(
     let wanted = |name: &MachineName| spec.machines.iter().any(|machine| machine.name == *name);
     let stop = known
         .iter()
-        .filter(|machine| machine.alive && !wanted(&machine.name));
-    Ok((start, stop.map(|machine| machine.name.clone()).collect()))
+        .filter(|machine| machine.alive && !wanted(&machine.asked.name));
+    Ok((
+        start,
+        stop.map(|machine| machine.asked.name.clone()).collect(),
+    ))
 }
 
 fn is_the_same(
     wanted: &MachineSpec,
-    running: &Running,
+    running: &KnownMachine,
     hierarchies: &[HierarchyName],
 ) -> Result<(), Refusal> {
-    let (name, has, wants) = (&wanted.name, &running.config, &wanted.config);
+    let asked = &running.asked;
+    let (name, has, wants) = (&wanted.name, &asked.config, &wanted.config);
     let vsock = |config: &link::MachineConfig| match &config.vsock {
         None => "none".to_owned(),
         Some(vsock) => match &vsock.path {
@@ -83,7 +89,7 @@ fn is_the_same(
             )
         }
     };
-    let (agent_has, agent_wants) = (agent(&running.agent), agent(&wanted.agent));
+    let (agent_has, agent_wants) = (agent(&asked.agent), agent(&wanted.agent));
     let [was, is] = if has.memory_bytes != wants.memory_bytes {
         [has, wants].map(|config| format!("memory {} bytes", config.memory_bytes))
     } else if has.vcpus != wants.vcpus {
@@ -94,8 +100,8 @@ fn is_the_same(
         [agent_has, agent_wants].map(|agent| format!("agent {}", said(&agent)))
     } else if has != wants {
         [has, wants].map(|config| format!("vsock {}", vsock(config)))
-    } else if running.restart != wanted.restart {
-        [running.restart, wanted.restart].map(|restart| format!("restart {restart}"))
+    } else if asked.restart != wanted.restart {
+        [asked.restart, wanted.restart].map(|restart| format!("restart {}", restart_word(restart)))
     } else {
         return Ok(());
     };
@@ -133,16 +139,18 @@ pub(super) fn moves(spec: &Spec, framework: &Framework) -> BTreeMap<HierarchyNam
 pub(super) fn waits_for_socket(
     start: &[&MachineSpec],
     stop: &[MachineName],
-    known: &[Running],
+    known: &[KnownMachine],
 ) -> Option<String> {
     let path = |config: &link::MachineConfig| config.vsock.as_ref()?.path.clone();
-    let mut stopping = known.iter().filter(|machine| stop.contains(&machine.name));
+    let mut stopping = known
+        .iter()
+        .filter(|machine| stop.contains(&machine.asked.name));
     stopping.find_map(|old| {
-        let taken = path(&old.config)?;
+        let taken = path(&old.asked.config)?;
         let new = start
             .iter()
             .find(|new| path(&new.config).as_ref() == Some(&taken))?;
-        let (new, old) = (&new.name, &old.name);
+        let (new, old) = (&new.name, &old.asked.name);
         Some(format!(
             "machine {new} has the vsock.path {taken} of machine {old}"
         ))

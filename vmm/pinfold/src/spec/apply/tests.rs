@@ -8,6 +8,7 @@ use container_core::{Command, GroupPath, TaskName, Tid};
 
 use super::*;
 use crate::spec::understand;
+use supervisor::api::KnownMachine;
 
 /// Six CPUs, one memory node.
 fn host() -> container_core::HostResources {
@@ -25,8 +26,8 @@ fn spec(text: &str) -> Spec {
 }
 
 /// A supervisor that has started with a spec.
-fn started(spec: &Spec) -> Now {
-    let mut now = Now {
+fn started(spec: &Spec) -> Known {
+    let mut now = Known {
         framework: Framework::new(host()),
         machines: Vec::new(),
     };
@@ -42,7 +43,7 @@ fn commit(framework: &mut Framework, commands: &[Command]) -> Result<(), Refusal
     framework.commit(plan).map(drop)
 }
 
-fn born(now: &mut Now, machine: &MachineSpec) {
+fn born(now: &mut Known, machine: &MachineSpec) {
     let mut commands = Vec::new();
     for kind in machine.kinds() {
         let task = now.framework.allocate_task();
@@ -61,23 +62,20 @@ fn born(now: &mut Now, machine: &MachineSpec) {
         commands.extend(groups.map(|group| Command::Attach { group, task }));
     }
     commit(&mut now.framework, &commands).unwrap();
-    now.machines.push(Running {
-        name: machine.name.clone(),
-        config: machine.config.clone(),
-        agent: machine.agent.clone(),
-        restart: machine.restart,
+    now.machines.push(KnownMachine {
+        asked: machine.to_new(),
         alive: true,
     });
 }
 
-fn ended(now: &mut Now, names: &[MachineName]) {
+fn ended(now: &mut Known, names: &[MachineName]) {
     now.framework = without(&now.framework, names).unwrap();
     now.machines
-        .retain(|machine| !names.contains(&machine.name));
+        .retain(|machine| !names.contains(&machine.asked.name));
 }
 
 /// What a supervisor does with a difference: one plan, and the machines.
-fn carried_out(now: &mut Now, wanted: &Wanted<'_>) {
+fn carried_out(now: &mut Known, wanted: &Wanted<'_>) {
     if wanted.waits.is_some() {
         ended(now, &wanted.stop);
     }

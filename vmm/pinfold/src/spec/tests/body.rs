@@ -3,22 +3,19 @@
 use serde_json::{Value, json};
 
 use super::{TREES, host, loaded};
-use crate::spec::apply::{Now, Running};
 use crate::spec::{MachineSpec, machine_from_json};
 use container_core::Framework;
+use supervisor::api::{Known, KnownMachine};
 
-fn now() -> Now {
+fn now() -> Known {
     let spec = loaded(&TREES.replace("[vm.web]", "[vm.other]")).unwrap();
     let mut framework = Framework::new(host());
     spec.check(&mut framework).unwrap();
-    let running = |machine: &MachineSpec| Running {
-        name: machine.name.clone(),
-        config: machine.config.clone(),
-        agent: machine.agent.clone(),
-        restart: machine.restart,
+    let running = |machine: &MachineSpec| KnownMachine {
+        asked: machine.to_new(),
         alive: true,
     };
-    Now {
+    Known {
         framework,
         machines: spec.machines.iter().map(running).collect(),
     }
@@ -192,7 +189,7 @@ fn what_is_wrong_in_a_body_is_named_by_its_place_and_both_operands() {
 fn a_body_cannot_take_another_living_machines_socket() {
     let mut now = now();
     let web = machine_from_json("web", &good(), &now).unwrap();
-    now.machines[0].config.vsock = web.config.vsock;
+    now.machines[0].asked.config.vsock = web.config.vsock;
     let refused = machine_from_json("web", &good(), &now).unwrap_err();
     assert_eq!(
         refused.to_string(),

@@ -93,7 +93,7 @@ pub async fn apply(
     let known = app.known().await?;
     let wanted = app.specs.apply(&request, &known)?;
     let commands = wanted.commands.clone();
-    let generation = Some(known.generation);
+    let generation = Some(known.framework.generation().0);
     let plan = carry_out(&app, by, commands, generation, query.dry_run).await?;
     let applied = Applied {
         commands: wanted.commands.clone(),

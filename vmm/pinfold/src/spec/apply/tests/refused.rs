@@ -6,7 +6,7 @@ const P: &str = "[hierarchy.p]\nsubsystems = ['cpuset']\n[group.'p:/a']\n[group.
 const VM: &str = "[vm.m]\nmemory = '64M'\nvcpus = 1\nguest = { tiny = ['exit'] }\n\
                   groups = ['p:/a']\nagent = 'read'\n";
 
-fn refused(now: &Now, to: &str) -> String {
+fn refused(now: &Known, to: &str) -> String {
     difference(&spec(to), now).expect_err(to).to_string()
 }
 
