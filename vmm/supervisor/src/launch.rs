@@ -150,7 +150,7 @@ pub enum LaunchError {
 }
 
 /// A machine process that waits to be told what to build, with what does not depend on that already made.
-/// It is killed when it is dropped unused.
+/// It is killed and reaped when it is dropped unused.
 #[derive(Debug)]
 pub struct Ready {
     parts: Option<Parts>,
@@ -185,6 +185,18 @@ impl Ready {
         })
     }
 
+    /// Its process's number.
+    #[cfg(test)]
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.parts.as_ref().map(|parts| parts.process.pid())
+    }
+
+    /// Whether it still waits.
+    pub fn is_alive(&self) -> bool {
+        let process = self.parts.as_ref().map(|parts| &parts.process);
+        process.is_some_and(|process| matches!(process.wait_without_reaping(true), Ok(None)))
+    }
+
     /// Tell it what to build. Its threads do nothing for the guest until the keeper says `Go`.
     ///
     /// # Errors
@@ -216,7 +228,10 @@ impl Ready {
 impl Drop for Ready {
     fn drop(&mut self) {
         if let Some(parts) = &self.parts {
+            // It has neither memory nor vCPUs, and is gone at once.
             let _ = parts.process.kill();
+            let _ = parts.process.wait_without_reaping(false);
+            let _ = parts.process.reap();
         }
     }
 }

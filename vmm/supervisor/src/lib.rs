@@ -9,7 +9,8 @@
 //!
 //! [`keeper`] owns the framework, the bills and the event log; it makes the host calls that pin and
 //! read threads itself, and waits for nobody. [`wire`] owns every link, pidfd and console, as state
-//! machines. [`runner`] is the one thread that may block: release agents, and opening counters.
+//! machines. [`runner`] is the one thread that may block: release agents, opening counters, and starting
+//! machine processes.
 //! Nothing a machine process says is believed before it is checked against the kernel.
 
 pub mod agent;
@@ -18,6 +19,7 @@ mod event_log;
 pub mod keeper;
 mod launch;
 mod notice;
+mod nursery;
 mod runner;
 mod wire;
 
@@ -75,12 +77,13 @@ impl Supervisor {
     ///
     /// # Errors
     /// What thread and eventfd creation return.
-    pub fn start(config: Config) -> io::Result<Self> {
+    pub fn start(mut config: Config) -> io::Result<Self> {
         let (keeper, keeper_mailbox) = mailbox(KEEPER_MAILBOX);
         let (wire, wire_mailbox) = mailbox_with_doorbell(WIRE_MAILBOX)?;
         let (runner, runner_mailbox) = mailbox(RUNNER_MAILBOX);
         let wire_actor = wire::Wire::new(wire_mailbox, keeper.clone(), config.onlooker.clone());
-        let runner_actor = runner::Runner::new(runner_mailbox, keeper.clone());
+        let nursery = nursery::Nursery::new(config.machine_program.take());
+        let runner_actor = runner::Runner::new(runner_mailbox, keeper.clone(), nursery);
         let keeper_actor = keeper::Keeper::new(keeper_mailbox, wire, runner, config);
         let threads = vec![
             Builder::new()

@@ -190,3 +190,6 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

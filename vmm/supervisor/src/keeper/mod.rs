@@ -19,8 +19,12 @@ mod machines;
 mod reads;
 mod report;
 mod request;
+mod restart;
 mod share;
+#[cfg(test)]
+pub(crate) mod stage;
 mod tasks;
+mod trial;
 mod views;
 mod watch;
 
@@ -28,7 +32,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox, TrySendError};
-use container_core::{Framework, Nanoseconds, ViewId};
+use container_core::{Framework, MachineName, Nanoseconds, ViewId};
 use link::ToMachine;
 use management::Drift;
 
@@ -40,6 +44,7 @@ use crate::runner::Job;
 use crate::wire::{self, Said};
 use crate::{Config, EventLog, Onlooker};
 use changes::{Then, UnderWay};
+use lifecycle::Launching;
 use machines::Machines;
 use tasks::Tasks;
 
@@ -47,7 +52,7 @@ use tasks::Tasks;
 const READS_BETWEEN: usize = 32;
 /// Changes that wait for the one under way; past this the mailbox is left to fill.
 const MAX_DEFERRED: usize = 1024;
-/// Drift kept for the report.
+/// Drift kept for the report, the newest.
 const MAX_DRIFT: usize = 1024;
 
 /// The actor.
@@ -61,13 +66,15 @@ pub struct Keeper {
     spent_before: Nanoseconds,
     framework: Framework,
     machines: Machines,
+    /// Machines whose process is being started.
+    launching: BTreeMap<MachineName, Launching>,
     tasks: Tasks,
     log: EventLog<management::Event>,
     /// Whose each open view is.
     viewers: BTreeMap<ViewId, MachineId>,
     /// Some view's newest event could not be pushed.
     pushes_owed: bool,
-    drift: Vec<Drift>,
+    drift: VecDeque<Drift>,
     under_way: Option<UnderWay>,
     deferred: VecDeque<Request>,
     ending: Vec<death::Ending>,
@@ -94,11 +101,12 @@ impl Keeper {
             spent_before: config.spent_before,
             framework: config.framework,
             machines: Machines::default(),
+            launching: BTreeMap::new(),
             tasks: Tasks::default(),
             log: EventLog::new(events::epoch(), events::ROOM),
             viewers: BTreeMap::new(),
             pushes_owed: false,
-            drift: Vec::new(),
+            drift: VecDeque::new(),
             under_way: None,
             deferred: VecDeque::new(),
             ending: Vec::new(),
@@ -168,7 +176,9 @@ impl Keeper {
 
     fn on_request(&mut self, request: Request) {
         match request {
-            Request::Launch(launch) => self.on_launch(*launch),
+            Request::Launch(launch) => {
+                self.on_launch(*launch);
+            }
             Request::Plan {
                 by,
                 commands,

@@ -64,7 +64,7 @@ impl Keeper {
         let Some(machine) = self.machines.get_mut(id) else {
             return Ok(());
         };
-        let name = machine.name.clone();
+        let name = machine.name().clone();
         let view = self
             .framework
             .open_view(name, agent.access, &agent.roots)
