@@ -211,7 +211,12 @@ fn the_end_of_a_console_is_kept_and_followed() {
         let mut next = log.next;
         say(b'n', 3);
         assert_eq!(next.recv().await.unwrap(), "nnn");
-        handle.forget("web").await;
+        onlooker(Notice::Event(Box::new(management::Event {
+            kind: "machine_removed".into(),
+            machine: Some("web".into()),
+            ..Default::default()
+        })));
+        assert!(next.recv().await.is_err());
         assert!(handle.log("web").await.unwrap().end.is_empty());
     });
 }
