@@ -1,8 +1,9 @@
 //! The runner: the one supervisor thread that may block.
 //!
-//! It runs release agents, at most [`AGENTS_AT_ONCE`] of them and each for at most [`AGENT_LIMIT`], starts the
-//! processes of machines that are created while the supervisor runs ([`Nursery`]), and opens the exact counters of new tasks, off the path to their `Go`: the first counter of a host
-//! takes the kernel 8 ms. It decides nothing; what came of a job goes to the keeper as news.
+//! It runs release agents, at most [`AGENTS_AT_ONCE`] of them and each for at most [`AGENT_LIMIT`]; starts the
+//! processes of machines that are created while the supervisor runs ([`Nursery`]); and opens the exact counters of
+//! new tasks, off the path to their `Go`: the first counter of a host takes the kernel 8 ms. It decides nothing;
+//! what came of a job goes to the keeper as news.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;

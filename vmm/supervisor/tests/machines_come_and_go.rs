@@ -1,5 +1,6 @@
 //! A supervisor whose machines come and go while it runs, all its actors real; what runs in a machine's place sleeps.
 //! One test only: it counts the descriptors and children of its process.
+#![allow(clippy::unwrap_used)]
 
 use std::fs::File;
 use std::sync::Arc;

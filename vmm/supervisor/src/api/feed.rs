@@ -10,7 +10,6 @@
 //! each console is kept here, for logs.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -29,8 +28,8 @@ const EVENTS_BEHIND: usize = 1024;
 const PIECES_BEHIND: usize = 64;
 /// What is kept of a console, in bytes.
 pub const LOG_BYTES: usize = 64 << 10;
-/// Consoles kept. A host's descriptors end before.
-const MAX_CONSOLES: usize = 4096;
+/// Consoles kept, each of at most twice [`LOG_BYTES`]; past them the one that has been silent longest makes room.
+const MAX_CONSOLES: usize = 2048;
 
 /// The end of the feed that the api thread reads.
 #[derive(Debug)]
@@ -67,7 +66,6 @@ pub enum Told {
 enum Ask {
     Log(String, oneshot::Sender<Log>),
     Counts(oneshot::Sender<BTreeMap<String, u64>>),
-    Forget(String),
 }
 
 /// A console: its end, and what comes.
@@ -92,7 +90,7 @@ impl FeedHandle {
         self.events.subscribe()
     }
 
-    /// A machine's console; None where the feed has ended or has too many.
+    /// A machine's console; None where the feed has ended.
     pub async fn log(&self, machine: &str) -> Option<Log> {
         let (answer, log) = oneshot::channel();
         self.asks
@@ -108,15 +106,12 @@ impl FeedHandle {
         let _ = self.asks.send(Ask::Counts(answer)).await;
         counts.await.unwrap_or_default()
     }
-
-    /// Let a console go.
-    pub async fn forget(&self, machine: &str) {
-        let _ = self.asks.send(Ask::Forget(machine.to_owned())).await;
-    }
 }
 
 struct Console {
     end: Vec<u8>,
+    /// The desk's count of pieces when it was last written to.
+    written: u64,
     followers: broadcast::Sender<Bytes>,
 }
 
@@ -124,6 +119,8 @@ struct Console {
 struct Desk {
     events: broadcast::Sender<Told>,
     consoles: BTreeMap<String, Console>,
+    /// Pieces of consoles so far.
+    pieces: u64,
     counts: BTreeMap<String, u64>,
 }
 
@@ -134,6 +131,7 @@ pub fn serve(mut feed: Feed) -> FeedHandle {
     let mut desk = Desk {
         events: events.clone(),
         consoles: BTreeMap::new(),
+        pieces: 0,
         counts: BTreeMap::new(),
     };
     tokio::spawn(async move {
@@ -166,12 +164,16 @@ impl Desk {
                     Some(count) => *count += 1,
                     None => drop(self.counts.insert(event.kind.clone(), 1)),
                 }
+                if event.kind == "machine_removed"
+                    && let Some(machine) = &event.machine
+                {
+                    self.consoles.remove(machine);
+                }
                 let _ = self.events.send(Told::Event(Arc::from(event)));
             }
             Notice::Console { machine, bytes } => {
-                if let Some(console) = self.console(machine.as_str()) {
-                    console.add(bytes);
-                }
+                self.pieces += 1;
+                self.console(machine.as_str()).add(bytes);
             }
             Notice::AllEnded => {}
         }
@@ -180,28 +182,37 @@ impl Desk {
     fn on_ask(&mut self, ask: Ask) {
         match ask {
             Ask::Log(machine, answer) => {
-                if let Some(console) = self.console(&machine) {
-                    let _ = answer.send(Log {
-                        end: console.end[console.end.len().saturating_sub(LOG_BYTES)..].to_vec(),
-                        next: console.followers.subscribe(),
-                    });
-                }
+                let console = self.console(&machine);
+                let from = console.end.len().saturating_sub(LOG_BYTES);
+                let _ = answer.send(Log {
+                    end: console.end[from..].to_vec(),
+                    next: console.followers.subscribe(),
+                });
             }
             Ask::Counts(answer) => drop(answer.send(self.counts.clone())),
-            Ask::Forget(machine) => drop(self.consoles.remove(&machine)),
         }
     }
 
-    fn console(&mut self, machine: &str) -> Option<&mut Console> {
-        let full = self.consoles.len() >= MAX_CONSOLES;
-        match self.consoles.entry(machine.to_owned()) {
-            Entry::Occupied(console) => Some(console.into_mut()),
-            Entry::Vacant(_) if full => None,
-            Entry::Vacant(place) => Some(place.insert(Console {
-                end: Vec::new(),
-                followers: broadcast::channel(PIECES_BEHIND).0,
-            })),
+    fn console(&mut self, machine: &str) -> &mut Console {
+        if self.consoles.len() >= MAX_CONSOLES && !self.consoles.contains_key(machine) {
+            let silent = self
+                .consoles
+                .iter()
+                .min_by_key(|(_, console)| console.written);
+            if let Some(name) = silent.map(|(name, _)| name.clone()) {
+                self.consoles.remove(&name);
+            }
         }
+        let console = self
+            .consoles
+            .entry(machine.to_owned())
+            .or_insert_with(|| Console {
+                end: Vec::new(),
+                written: 0,
+                followers: broadcast::channel(PIECES_BEHIND).0,
+            });
+        console.written = self.pieces;
+        console
     }
 }
 

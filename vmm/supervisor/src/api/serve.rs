@@ -31,7 +31,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a connection too many is told, before it has said anything.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-content-type: application/problem+json\r\ncontent-length: 137\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
+content-type: application/problem+json\r\ncontent-length: 134\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
 {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
 \"detail\":\"there are as many connections as may be\",\"errno\":\"EAGAIN\"}\n";
 

@@ -59,7 +59,6 @@ pub async fn remove(
     app.own(&by, "remove machines")?;
     let removed = app.ask(|reply| Request::Remove { by, machine, reply });
     removed.await??;
-    app.feed.forget(&name).await;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

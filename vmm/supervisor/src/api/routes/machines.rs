@@ -75,7 +75,7 @@ pub async fn log(
     app.own(&by, "read a console")?;
     row(&app, &name).await?;
     let Some(log) = app.feed.log(name.as_str()).await else {
-        return Err(Refused::busy("too many consoles are kept"));
+        return Err(Refused::ending());
     };
     Ok(match query.follow {
         true => text(follow_log(log)),
