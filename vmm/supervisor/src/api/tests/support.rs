@@ -29,7 +29,7 @@ pub struct Lines;
 
 impl Specs for Lines {
     fn machine(&self, name: &str, body: &Value, known: &Known) -> Result<NewMachine, Problem> {
-        assert_eq!(known.hierarchies.len(), 2);
+        assert_eq!(known.framework.hierarchies().len(), 2);
         if body.get("memory").is_none() {
             return Err(Problem {
                 status: 422,
