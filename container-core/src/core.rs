@@ -9,6 +9,7 @@ use crate::subsystem::{SubsystemId, Subsystems};
 use crate::table::{TaskSlot, TaskTable};
 use crate::{GroupPath, HierarchyName, HostResources};
 
+#[derive(Clone)]
 pub(crate) struct Core {
     pub host: HostResources,
     pub hierarchies: Slab<Hierarchy>,

@@ -25,6 +25,7 @@ pub(crate) const INIT_CSS_SET: CssSetId = Id::FIRST;
 pub(crate) type Key = Arc<[Option<GroupId>]>;
 
 /// One distinct assignment.
+#[derive(Clone)]
 pub(crate) struct CssSet {
     pub key: Key,
     pub links: Vec<LinkId>,
@@ -32,6 +33,7 @@ pub(crate) struct CssSet {
 }
 
 /// One css_set in the list of one of its groups.
+#[derive(Clone)]
 pub(crate) struct Link {
     pub set: CssSetId,
     group: GroupId,
@@ -49,6 +51,7 @@ impl Linked for Link {
 }
 
 /// All css_sets and their links to groups.
+#[derive(Clone)]
 pub(crate) struct CssSets {
     pub sets: Slab<CssSet>,
     pub links: Slab<Link>,

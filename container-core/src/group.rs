@@ -17,6 +17,7 @@ pub(crate) const DUMMY: HierarchyId = Id::FIRST;
 pub(crate) const DUMMY_ROOT: GroupId = Id::FIRST;
 
 /// A tree of groups.
+#[derive(Clone)]
 pub(crate) struct Hierarchy {
     pub name: HierarchyName,
     pub root: GroupId,
@@ -36,6 +37,7 @@ pub(crate) struct HierarchyState {
 }
 
 /// A node of a hierarchy.
+#[derive(Clone)]
 pub(crate) struct Group {
     pub path: GroupPath,
     pub hierarchy: HierarchyId,

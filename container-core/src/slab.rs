@@ -78,6 +78,7 @@ impl<T> fmt::Debug for Id<T> {
 }
 
 /// Entries by id.
+#[derive(Clone)]
 pub(crate) struct Slab<T> {
     entries: Vec<Option<T>>,
     free: Vec<Id<T>>,
@@ -146,6 +147,7 @@ impl<T> IndexMut<Id<T>> for Slab<T> {
 }
 
 /// An entry's place in the one list it is in.
+#[derive(Clone)]
 pub(crate) struct Node<T> {
     previous: Option<Id<T>>,
     next: Option<Id<T>>,
@@ -167,6 +169,7 @@ pub(crate) trait Linked: Sized {
 }
 
 /// A list of entries of one slab.
+#[derive(Clone)]
 pub(crate) struct List<T> {
     head: Option<Id<T>>,
     len: u32,

@@ -9,6 +9,7 @@ use crate::{Errno, GroupPath, MachineName, Refusal, TaskId, TaskKind, TaskName, 
 pub(crate) type TaskSlot = Id<Task>;
 
 /// A living task.
+#[derive(Clone)]
 pub(crate) struct Task {
     pub id: TaskId,
     pub name: TaskName,
@@ -41,6 +42,7 @@ pub(crate) struct Dead {
 }
 
 /// All tasks.
+#[derive(Clone)]
 pub(crate) struct TaskTable {
     pub slots: Slab<Task>,
     by_id: HashMap<TaskId, TaskSlot>,

@@ -601,3 +601,31 @@ fn a_rename_carries_the_groups_below_along() {
         .collect();
     assert_eq!(paths, ["b:/", "b:/z", "b:/z/b", "b:/z/b/c"]);
 }
+
+#[test]
+fn a_copy_goes_its_own_way_and_says_whose_a_group_is() {
+    let mut framework = Framework::new(host());
+    let commands = [
+        mount("p", &["cpuset"]),
+        mkdir("p:/a"),
+        Command::Chown {
+            group: group("p:/a"),
+            uid: 7,
+            gid: 8,
+            mode: 0o700,
+        },
+    ];
+    let plan = framework.plan(&Credentials::ROOT, &commands).unwrap();
+    framework.commit(plan).unwrap();
+    let mut copy = framework.clone();
+    assert_eq!(copy.generation(), framework.generation());
+    let plan = copy.plan(&Credentials::ROOT, &[rmdir("p:/a")]).unwrap();
+    copy.commit(plan).unwrap();
+    assert!(copy.owner(&group("p:/a")).is_err());
+    let owner = Owner {
+        uid: 7,
+        gid: 8,
+        mode: 0o700,
+    };
+    assert_eq!(framework.owner(&group("p:/a")), Ok(owner));
+}

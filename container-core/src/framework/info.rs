@@ -42,6 +42,17 @@ pub struct GroupInfo {
     pub shown: Option<Usage>,
 }
 
+/// Who may do what with a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// User.
+    pub uid: u32,
+    /// Group of users.
+    pub gid: u32,
+    /// Permission bits, as in 0o755.
+    pub mode: u16,
+}
+
 /// A task, living or dead: the ledger keeps the dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskInfo {
@@ -82,6 +93,19 @@ impl Framework {
     /// ENOENT for a group that is not there.
     pub fn group(&self, path: &GroupPath) -> Result<GroupInfo, Refusal> {
         Ok(self.group_info(self.lookup(path)?))
+    }
+
+    /// Whose a group is.
+    ///
+    /// # Errors
+    /// ENOENT for a group that is not there.
+    pub fn owner(&self, path: &GroupPath) -> Result<Owner, Refusal> {
+        let attributes = &self.core.groups[self.lookup(path)?].attributes;
+        Ok(Owner {
+            uid: attributes.uid,
+            gid: attributes.gid,
+            mode: attributes.mode,
+        })
     }
 
     /// Depth first, parents before children, siblings by name.

@@ -34,7 +34,7 @@ use undo::Leaving;
 
 pub(crate) use files::Keeper;
 
-pub use info::{GroupInfo, HierarchyInfo, TaskInfo};
+pub use info::{GroupInfo, HierarchyInfo, Owner, TaskInfo};
 pub use ledger::Ledger;
 
 use crate::core::Core;
@@ -77,6 +77,10 @@ pub struct HostResources {
 }
 
 /// Hierarchies, groups and tasks, and what they mean to each other.
+///
+/// A clone is a copy to try things on: it has the generation of the original, so what it refuses the
+/// original would refuse until its next commit. It costs what the state is large.
+#[derive(Clone)]
 pub struct Framework {
     pub(crate) core: Core,
     pub(crate) subsystems: Subsystems,

@@ -7,7 +7,7 @@ use crate::table::TaskSlot;
 use crate::transaction::{Transaction, Undo};
 
 /// What has left the state in the batch under way, and is freed at its end.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Leaving {
     pub tasks: Vec<TaskSlot>,
     pub groups: Vec<GroupId>,

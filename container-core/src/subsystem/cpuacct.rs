@@ -43,6 +43,7 @@ static FILES: &[ControlFile] = &[
     ControlFile::writable("cpuacct.cycles").shown_to_guests(),
 ];
 
+#[derive(Clone)]
 pub(crate) struct Cpuacct {
     accounts: CssTable<Account>,
 }

@@ -74,6 +74,7 @@ static FILES: &[ControlFile] = &[
     ControlFile::writable("cpuset.placement").shown_to_guests(),
 ];
 
+#[derive(Clone)]
 pub(crate) struct Cpuset {
     states: CssTable<State>,
 }

@@ -25,6 +25,7 @@ static FILES: &[ControlFile] = &[
 ];
 
 /// Keeps no state.
+#[derive(Clone)]
 pub(crate) struct Debug;
 
 impl Subsystem for Debug {

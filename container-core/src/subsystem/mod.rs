@@ -26,6 +26,7 @@ pub(crate) const CPUACCT: SubsystemId = SubsystemId(1);
 pub(crate) const DEBUG: SubsystemId = SubsystemId(2);
 
 /// The registered subsystems.
+#[derive(Clone)]
 pub(crate) struct Subsystems {
     pub cpuset: cpuset::Cpuset,
     pub cpuacct: cpuacct::Cpuacct,
@@ -261,6 +262,7 @@ pub(crate) fn parse_flag(file: &str, value: &str) -> Result<bool, Refusal> {
 }
 
 /// A subsystem's state by group, with an undo log.
+#[derive(Clone)]
 pub(crate) struct CssTable<T> {
     states: Vec<Option<T>>,
     log: Vec<(GroupId, Option<T>)>,

@@ -7,6 +7,7 @@ use crate::transaction::Transaction;
 use crate::{Event, Framework, GroupPath};
 
 /// One event as one view sees it.
+#[derive(Clone)]
 pub(crate) struct Sighting {
     /// Its index among the events of its commit.
     event: usize,

@@ -7,6 +7,7 @@ use crate::group::GroupId;
 use crate::{Errno, Framework, GroupPath, HierarchyName, MachineName, Refusal};
 
 /// All views of a framework.
+#[derive(Clone)]
 pub(crate) struct Views {
     /// The next id to be given.
     next: u64,
@@ -17,6 +18,7 @@ pub(crate) struct Views {
 }
 
 /// One guest's view.
+#[derive(Clone)]
 pub(super) struct View {
     pub machine: MachineName,
     /// What it was opened with; sharing takes away from it.

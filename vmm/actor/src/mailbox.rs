@@ -103,6 +103,14 @@ impl<M> Mailbox<M> {
     }
 }
 
+/// The queue keeps its messages as long as any address lives, and their replies with them: whoever waits for one
+/// is told that the actor has ended. One that sends while this runs may be told only when the last address is gone.
+impl<M> Drop for Mailbox<M> {
+    fn drop(&mut self) {
+        while self.queue.try_recv().is_ok() {}
+    }
+}
+
 impl<M> Address<M> {
     /// Send, waiting while the mailbox is full.
     ///
@@ -202,7 +210,9 @@ mod tests {
         let pending = address.ask(|reply| reply).unwrap();
         drop(mailbox.recv());
         assert_eq!(pending.wait(), Err(Closed));
+        let waiting = address.ask(|reply| reply).unwrap();
         drop(mailbox);
+        assert_eq!(waiting.wait(), Err(Closed));
         assert_eq!(address.call(|reply| reply), Err(Closed));
     }
 

@@ -72,3 +72,30 @@ impl<T> Pending<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{TryRecvError, channel};
+
+    use super::*;
+    use crate::mailbox;
+
+    #[test]
+    fn a_reply_that_calls_is_called_once_with_the_answer_before_the_answerer_goes_on() {
+        let (heard, answers) = channel();
+        reply_to(move |answer| heard.send(answer).unwrap()).send(7);
+        assert_eq!(answers.try_recv(), Ok(7));
+        assert_eq!(answers.try_recv(), Err(TryRecvError::Disconnected));
+    }
+
+    #[test]
+    fn a_reply_that_calls_is_dropped_uncalled_by_an_actor_that_dies() {
+        let (heard, answers) = channel::<()>();
+        let (address, requests) = mailbox(1);
+        address
+            .send(reply_to(move |answer| heard.send(answer).unwrap()))
+            .unwrap();
+        drop(requests);
+        assert_eq!(answers.try_recv(), Err(TryRecvError::Disconnected));
+    }
+}

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::MachineError;
 
-/// A machine without orders gives up after this time.
+/// A machine to which no supervisor comes gives up after this time.
 const MEET_SECONDS: u64 = 10;
 
 /// A supervisor that does not read its messages for this long counts as gone.
@@ -24,16 +24,17 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Wait for a supervisor and for its order.
+    /// Wait for a supervisor, and for its order as long as its end is open: it may keep a process ready for a machine
+    /// that is still to be asked for.
     ///
     /// # Errors
-    /// [`MachineError::NoSupervisor`] after 10 s, or what is wrong with its first message. One of
+    /// [`MachineError::NoSupervisor`] where none comes in 10 s, or what is wrong with its first message. One of
     /// another version has been told so.
     pub fn meet(listener: Listener) -> Result<(Self, MachineConfig), MachineError> {
         let deadline = Instant::now() + Duration::from_secs(MEET_SECONDS);
         set_non_blocking(&listener)?;
         let link = loop {
-            wait_until(listener.as_fd(), PollFlags::IN, deadline)?;
+            wait_until(listener.as_fd(), PollFlags::IN, Some(deadline))?;
             match listener.accept() {
                 Ok(link) => break link,
                 // Whoever came was not the supervisor, or has left again.
@@ -51,7 +52,7 @@ impl Peer {
             _listener: listener,
         };
         let order = loop {
-            wait_until(peer.as_fd(), PollFlags::IN, deadline)?;
+            wait_until(peer.as_fd(), PollFlags::IN, None)?;
             if let Some(order) = peer.recv()? {
                 break order;
             }
@@ -104,7 +105,7 @@ impl Peer {
                 Err(LinkError::Full) => {}
                 sent => return sent,
             }
-            if wait_until(self.as_fd(), PollFlags::OUT, deadline).is_err() {
+            if wait_until(self.as_fd(), PollFlags::OUT, Some(deadline)).is_err() {
                 return Err(LinkError::Full);
             }
         }
@@ -128,11 +129,15 @@ fn set_non_blocking(socket: impl AsFd) -> Result<(), MachineError> {
         .map_err(MachineError::system("set a socket to O_NONBLOCK"))
 }
 
-/// Wait for `flags` until `deadline`, which passed is an error.
-fn wait_until(fd: BorrowedFd<'_>, flags: PollFlags, deadline: Instant) -> Result<(), MachineError> {
+/// Wait for `flags` until `deadline`, which passed is an error; without one, for ever.
+fn wait_until(
+    fd: BorrowedFd<'_>,
+    flags: PollFlags,
+    deadline: Option<Instant>,
+) -> Result<(), MachineError> {
     loop {
-        let timeout = time_left(deadline);
-        match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&timeout)) {
+        let timeout = deadline.map(time_left);
+        match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], timeout.as_ref()) {
             Ok(0) => return Err(MachineError::NoSupervisor(MEET_SECONDS)),
             Ok(_) => return Ok(()),
             Err(rustix::io::Errno::INTR) => {}

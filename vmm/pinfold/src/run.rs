@@ -50,6 +50,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let nursery = hv::Hypervisor::open().map(|kvm| Nursery::open(args, kvm));
     let resources = host::topology::resources()?;
     let spec = spec::load(&args.spec, &resources)?;
+    spec.starts_once()?;
     let mut framework = Framework::new(resources);
     let history = spec.check(&mut framework)?;
     if let Some(socket) = &args.socket {
@@ -66,6 +67,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         onlooker: Some(onlooker(inbox.clone())),
         spent_before,
         withhold_go: args.withhold_go.unwrap_or_default(),
+        machine_program: None,
     })?;
     for launch in launches {
         supervisor

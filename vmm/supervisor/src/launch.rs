@@ -6,9 +6,10 @@
 //! build: it makes what every machine has while the spec is read.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use container_core::{GroupPath, MachineName, TaskKind, ViewAccess};
 use host::{HostError, Process};
@@ -49,24 +50,56 @@ pub struct AgentAccess {
     pub roots: Vec<GroupPath>,
 }
 
-/// A machine process that has just been started, on its way to the keeper.
-#[derive(Debug)]
-pub struct Launch {
-    /// The machine's name.
+/// A machine that is to be.
+#[derive(Clone, Debug)]
+pub struct NewMachine {
+    /// Its name.
     pub name: MachineName,
-    /// What it was told to build.
+    /// What its process builds.
     pub config: MachineConfig,
     /// Where its threads go.
     pub placement: Placement,
     /// What its guest's agent may do; None where it has none.
     pub agent: Option<AgentAccess>,
+    /// What follows its end.
+    pub restart: Restart,
+}
+
+/// When a machine that has ended is started again. One that was ended by an order is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restart {
+    /// Never.
+    #[default]
+    No,
+    /// After any end but `exit 0` and `stopped`.
+    OnFailure,
+    /// After any end.
+    Always,
+}
+
+/// The program that the supervisor starts machine processes with.
+#[derive(Debug)]
+pub struct MachineProgram {
+    /// The program.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// An open /dev/kvm, for all of them.
+    pub kvm: OwnedFd,
+}
+
+/// A machine process that has just been started, on its way to the keeper.
+#[derive(Debug)]
+pub struct Launch {
+    /// What it was told to build, and what else the machine is to be.
+    pub machine: NewMachine,
     /// Its process.
     pub process: Process,
     /// The supervisor's end of its link.
     pub link: Link<ToMachine, ToSupervisor>,
     /// The read end of its console.
     pub console: OwnedFd,
-    /// CLOCK_MONOTONIC just before the process was started.
+    /// CLOCK_MONOTONIC just before the process was started; of one that was kept ready, when it was asked for.
     pub spawned_ns: u64,
 }
 
@@ -82,8 +115,8 @@ pub struct Program<'a> {
 pub enum Body<'a> {
     /// This function, in a fork of this process, which must have one thread. Its value is the exit code.
     Fork(&'a dyn Fn(Inherited) -> u8),
-    /// Another program, with what it inherits at [`LISTENER_FD`] and up.
-    Exec(&'a Path),
+    /// Another program with these arguments, and what it inherits at [`LISTENER_FD`] and up.
+    Exec(&'a Path, &'a [OsString]),
 }
 
 /// What a forked machine process has been given.
@@ -117,7 +150,7 @@ pub enum LaunchError {
 }
 
 /// A machine process that waits to be told what to build, with what does not depend on that already made.
-/// It is killed when it is dropped unused.
+/// It is killed and reaped when it is dropped unused.
 #[derive(Debug)]
 pub struct Ready {
     parts: Option<Parts>,
@@ -152,49 +185,42 @@ impl Ready {
         })
     }
 
+    /// Its process's number.
+    #[cfg(test)]
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.parts.as_ref().map(|parts| parts.process.pid())
+    }
+
+    /// Whether it still waits.
+    pub fn is_alive(&self) -> bool {
+        let process = self.parts.as_ref().map(|parts| &parts.process);
+        process.is_some_and(|process| matches!(process.wait_without_reaping(true), Ok(None)))
+    }
+
     /// Tell it what to build. Its threads do nothing for the guest until the keeper says `Go`.
     ///
     /// # Errors
     /// [`LaunchError::Create`]; the process is killed.
-    pub fn create(
-        mut self,
-        config: MachineConfig,
-        name: MachineName,
-        placement: Placement,
-        agent: Option<AgentAccess>,
-    ) -> Result<Launch, LaunchError> {
+    pub fn create(mut self, machine: NewMachine) -> Result<Launch, LaunchError> {
+        let order = ToMachine::Create {
+            version: VERSION,
+            machine: machine.config.clone(),
+        };
         let parts = self
-            .parts
-            .as_ref()
-            .expect("parts are taken by this method alone, which consumes");
-        parts
-            .link
-            .send(&ToMachine::Create {
-                version: VERSION,
-                machine: config.clone(),
-            })
-            .map_err(|source| LaunchError::Create {
-                machine: name.clone(),
-                source,
-            })?;
-        let Parts {
-            process,
-            link,
-            console,
-            spawned_ns,
-        } = self
             .parts
             .take()
             .expect("parts are taken by this method alone, which consumes");
+        if let Err(source) = parts.link.send(&order) {
+            self.parts = Some(parts);
+            let machine = machine.name;
+            return Err(LaunchError::Create { machine, source });
+        }
         Ok(Launch {
-            name,
-            config,
-            placement,
-            agent,
-            process,
-            link,
-            console,
-            spawned_ns,
+            machine,
+            process: parts.process,
+            link: parts.link,
+            console: parts.console,
+            spawned_ns: parts.spawned_ns,
         })
     }
 }
@@ -202,7 +228,10 @@ impl Ready {
 impl Drop for Ready {
     fn drop(&mut self) {
         if let Some(parts) = &self.parts {
+            // It has neither memory nor vCPUs, and is gone at once.
             let _ = parts.process.kill();
+            let _ = parts.process.wait_without_reaping(false);
+            let _ = parts.process.reap();
         }
     }
 }
@@ -225,13 +254,13 @@ fn start(
                 _ => OUT_OF_DESCRIPTORS,
             }
         }),
-        Body::Exec(path) => {
+        Body::Exec(path, args) => {
             let keep = [
                 (listener, LISTENER_FD),
                 (console, CONSOLE_FD),
                 (program.kvm, KVM_FD),
             ];
-            host::spawn_process(path, &[], &keep)
+            host::spawn_process(path, args, &keep)
         }
     }
 }

@@ -9,21 +9,24 @@
 //!
 //! [`keeper`] owns the framework, the bills and the event log; it makes the host calls that pin and
 //! read threads itself, and waits for nobody. [`wire`] owns every link, pidfd and console, as state
-//! machines. [`runner`] is the one thread that may block: release agents, and opening counters.
+//! machines. [`runner`] is the one thread that may block: release agents, opening counters, and starting
+//! machine processes.
 //! Nothing a machine process says is believed before it is checked against the kernel.
 
 pub mod agent;
+pub mod api;
 mod event_log;
 pub mod keeper;
 mod launch;
 mod notice;
+mod nursery;
 mod runner;
 mod wire;
 
 pub use event_log::{EventId, EventLog, Room, Since};
 pub use launch::{
-    AgentAccess, Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError, Placement,
-    Program, Ready,
+    AgentAccess, Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError,
+    MachineProgram, NewMachine, Placement, Program, Ready, Restart,
 };
 pub use notice::{Notice, Onlooker};
 
@@ -59,6 +62,8 @@ pub struct Config {
     pub spent_before: container_core::Nanoseconds,
     /// Hold every machine's `Go` back this long after its threads have been placed.
     pub withhold_go: std::time::Duration,
+    /// What machines are started with while it runs; None where all of them come with the start.
+    pub machine_program: Option<MachineProgram>,
 }
 
 /// A running supervisor. Its actors end when it is dropped and joined.
@@ -72,12 +77,13 @@ impl Supervisor {
     ///
     /// # Errors
     /// What thread and eventfd creation return.
-    pub fn start(config: Config) -> io::Result<Self> {
+    pub fn start(mut config: Config) -> io::Result<Self> {
         let (keeper, keeper_mailbox) = mailbox(KEEPER_MAILBOX);
         let (wire, wire_mailbox) = mailbox_with_doorbell(WIRE_MAILBOX)?;
         let (runner, runner_mailbox) = mailbox(RUNNER_MAILBOX);
         let wire_actor = wire::Wire::new(wire_mailbox, keeper.clone(), config.onlooker.clone());
-        let runner_actor = runner::Runner::new(runner_mailbox, keeper.clone());
+        let nursery = nursery::Nursery::new(config.machine_program.take());
+        let runner_actor = runner::Runner::new(runner_mailbox, keeper.clone(), nursery);
         let keeper_actor = keeper::Keeper::new(keeper_mailbox, wire, runner, config);
         let threads = vec![
             Builder::new()

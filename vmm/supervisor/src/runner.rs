@@ -1,8 +1,9 @@
 //! The runner: the one supervisor thread that may block.
 //!
-//! It runs release agents, at most [`AGENTS_AT_ONCE`] of them and each for at most [`AGENT_LIMIT`], and
-//! opens the exact counters of new tasks, off the path to their `Go`: the first counter of a host
-//! takes the kernel 8 ms. It decides nothing; what came of a job goes to the keeper as news.
+//! It runs release agents, at most [`AGENTS_AT_ONCE`] of them and each for at most [`AGENT_LIMIT`]; starts the
+//! processes of machines that are created while the supervisor runs ([`Nursery`]); and opens the exact counters of
+//! new tasks, off the path to their `Go`: the first counter of a host takes the kernel 8 ms. It decides nothing;
+//! what came of a job goes to the keeper as news.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
@@ -17,7 +18,9 @@ use actor::{Address, Mailbox};
 use container_core::{GroupPath, TaskId, Tid};
 use host::{ExactCounter, PerfKeepAlive};
 
+use crate::NewMachine;
 use crate::keeper::{self, News};
+use crate::nursery::Nursery;
 
 /// Release agents that run at the same time.
 const AGENTS_AT_ONCE: usize = 4;
@@ -42,6 +45,8 @@ pub enum Job {
     },
     /// Open exact counters for these threads.
     OpenCounters(Vec<(TaskId, Tid)>),
+    /// Start a machine's process, and tell it what to build.
+    Launch(Box<NewMachine>),
     /// Kill what runs and end.
     End,
 }
@@ -63,11 +68,12 @@ pub struct Runner {
     /// Held so that the kernel's perf machinery stays switched on between machines.
     perf: Option<PerfKeepAlive>,
     tsc_khz: Option<u32>,
+    nursery: Nursery,
 }
 
 impl Runner {
     /// A runner that tells its news to the keeper.
-    pub fn new(mailbox: Mailbox<Job>, keeper: Address<keeper::Request>) -> Self {
+    pub fn new(mailbox: Mailbox<Job>, keeper: Address<keeper::Request>, nursery: Nursery) -> Self {
         Runner {
             mailbox,
             keeper,
@@ -76,15 +82,18 @@ impl Runner {
             running: Vec::new(),
             perf: None,
             tsc_khz: None,
+            nursery,
         }
     }
 
     /// Serve until told to end.
     pub fn run(mut self) {
+        self.nursery.refill();
         while let Some(job) = self.next_job() {
             match job {
                 Some(Job::ReleaseAgent { program, group }) => self.on_release(program, group),
                 Some(Job::OpenCounters(tasks)) => self.on_open_counters(&tasks),
+                Some(Job::Launch(machine)) => self.on_launch(*machine),
                 Some(Job::End) => break,
                 None => {}
             }
@@ -171,6 +180,16 @@ impl Runner {
             counters,
             tsc_khz: self.tsc_khz,
         });
+    }
+
+    fn on_launch(&mut self, machine: NewMachine) {
+        let name = machine.name.clone();
+        let launch = self.nursery.launch(machine).map(Box::new);
+        self.tell(News::Launched {
+            machine: name,
+            launch,
+        });
+        self.nursery.refill();
     }
 
     fn tell(&self, news: News) {

@@ -92,16 +92,19 @@ fn carry_out(keeper: &Address<Request>, line: &str) -> Result<String, String> {
         .collect::<Result<Vec<_>, _>>()?;
     let by = Credentials::ROOT;
     let done = keeper
-        .call(|reply| Request::Change {
+        .call(|reply| Request::Plan {
             by,
             commands,
+            generation: None,
+            dry_run: false,
             reply,
         })
         .map_err(gone)?;
     let done = done.map_err(|error| error.to_string())?;
     Ok(format!(
         "ok {line}: {} effects in {} ns",
-        done.effects, done.took_ns
+        done.effects.len(),
+        done.took_ns.unwrap_or_default()
     ))
 }
 
@@ -115,11 +118,14 @@ fn order(
         .parse()
         .map_err(|refusal: container_core::Refusal| refusal.to_string())?;
     let given = keeper.call(|reply| Request::Order {
+        by: Credentials::ROOT,
         machine,
         order,
         reply,
     });
-    given.map_err(|closed| closed.to_string())??;
+    given
+        .map_err(|closed| closed.to_string())?
+        .map_err(|error| error.to_string())?;
     Ok(format!("ok {line}"))
 }
 
@@ -141,6 +147,7 @@ fn ask_agent(
         .map_err(|refusal: container_core::Refusal| refusal.to_string())?;
     let asked = Instant::now();
     let answer = keeper.call(|reply| Request::AskAgent {
+        by: Credentials::ROOT,
         machine,
         ask,
         reply,

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use hv::Hypervisor;
-use supervisor::{Body, Inherited, Launch, LaunchError, Placement, Program, Ready};
+use supervisor::{
+    Body, Inherited, Launch, LaunchError, NewMachine, Placement, Program, Ready, Restart,
+};
 
 use crate::cli::RunArgs;
 use crate::spec::MachineSpec;
@@ -39,7 +41,7 @@ impl Nursery {
 
     fn start(&self) -> Result<Ready, LaunchError> {
         let body = match &self.program {
-            Some(path) => Body::Exec(path),
+            Some(path) => Body::Exec(path, &[]),
             None => Body::Fork(&machine_process),
         };
         Ready::start(&Program {
@@ -60,12 +62,13 @@ impl Nursery {
             };
             let kinds = machine.kinds().into_iter();
             let by_kind = kinds.map(|kind| (kind, machine.groups_of(kind))).collect();
-            ready.create(
-                machine.config.clone(),
-                machine.name.clone(),
-                Placement { by_kind },
-                machine.agent.clone(),
-            )
+            ready.create(NewMachine {
+                name: machine.name.clone(),
+                config: machine.config.clone(),
+                placement: Placement { by_kind },
+                agent: machine.agent.clone(),
+                restart: Restart::No,
+            })
         };
         let launches: Result<Vec<_>, _> = machines.iter().map(launch).collect();
         launches.context("no machine was let run")

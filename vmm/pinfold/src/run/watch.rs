@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox};
+use container_core::Credentials;
 use supervisor::Notice;
 use supervisor::keeper::{Order, Request};
 
@@ -144,6 +145,7 @@ impl<'a> Watch<'a> {
             };
             // One that has ended meanwhile is no failure.
             let _ = self.keeper.call(|reply| Request::Order {
+                by: Credentials::ROOT,
                 machine,
                 order: Order::Kill,
                 reply,

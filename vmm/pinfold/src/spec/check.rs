@@ -2,7 +2,8 @@
 
 use container_core::{Command, Credentials, Event, Framework, Refusal, TaskName, Tid};
 
-use super::{Change, Spec, SpecError};
+use super::machine::restart_word;
+use super::{Change, MachineSpec, Spec, SpecError};
 
 impl Spec {
     /// Commit the hierarchies and groups into `framework` as one plan, then plan the birth of every
@@ -17,14 +18,43 @@ impl Spec {
             .plan(&Credentials::ROOT, &commands)
             .and_then(|plan| framework.commit(plan))
             .map_err(|refusal| self.refuse_change(&refusal))?;
-        self.try_births(framework)?;
+        self.try_births(framework, &self.machines)?;
         Ok(events)
     }
 
-    fn try_births(&self, framework: &mut Framework) -> Result<(), SpecError> {
+    /// Is every machine started once, and no more?
+    ///
+    /// # Errors
+    /// The first that is to be started anew: who asks does not do that.
+    pub fn starts_once(&self) -> Result<(), SpecError> {
+        let again = |machine: &&MachineSpec| machine.restart != supervisor::Restart::No;
+        match self.machines.iter().find(again) {
+            None => Ok(()),
+            Some(MachineSpec {
+                name,
+                restart,
+                line,
+                ..
+            }) => {
+                let message = format!(
+                    "machine {name} has restart {restart:?}, and `pinfold run` starts each machine \
+                     once: leave it out, or use `pinfold serve`",
+                    restart = restart_word(*restart),
+                );
+                Err(self.refuse(*line, message))
+            }
+        }
+    }
+
+    /// Plan the birth of every task of these machines in its groups, and commit nothing.
+    pub(super) fn try_births<'a>(
+        &self,
+        framework: &mut Framework,
+        machines: impl IntoIterator<Item = &'a MachineSpec>,
+    ) -> Result<(), SpecError> {
         let mut commands = Vec::new();
         let mut origins = Vec::new();
-        for machine in &self.machines {
+        for machine in machines {
             for kind in machine.kinds() {
                 let task = framework.allocate_task();
                 let name = TaskName {

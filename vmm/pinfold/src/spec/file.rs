@@ -19,6 +19,7 @@
 //! groups = ["placement:/gold"]           # of all its tasks
 //! agent = "delegate"                     # what its guest may do below them
 //! vsock = { path = "web.sock" }          # relative to the spec file
+//! restart = "on-failure"                 # or "always"; left out: "no"
 //!
 //! [vm.web.task.vcpu1]
 //! groups = ["placement:/gold/hot"]       # of this task, in place of the one of the same hierarchy
@@ -107,6 +108,8 @@ pub struct Machine {
     pub agent: Option<Spanned<Scalar>>,
     /// The guest's sockets on the host.
     pub vsock: Option<Vsock>,
+    /// When it is started anew: `no`, `on-failure` or `always`; left out, `no`.
+    pub restart: Option<Spanned<Scalar>>,
     /// Exceptions for single tasks, by name: `vcpu1`.
     #[serde(default)]
     pub task: Table<Task>,

@@ -3,7 +3,7 @@
 use container_core::{GroupPath, MachineName, TaskKind};
 use firmware::script::Script;
 use link::{Guest, MAX_VCPUS, MachineConfig};
-use supervisor::AgentAccess;
+use supervisor::{AgentAccess, Restart};
 use toml::Spanned;
 
 use super::channel;
@@ -64,14 +64,46 @@ pub(super) fn machine(
         Ok(AgentAccess { access, roots })
     });
     let agent = agent.transpose()?;
+    let restart = restart(source, &name, vm.restart.as_ref())?;
     let places = places(source, tree, &name, line, count, &groups, &vm.task)?;
     Ok(MachineSpec {
         name,
         line,
         config,
         agent,
+        restart,
         places,
     })
+}
+
+/// A restart as a spec says it.
+pub(super) fn restart_word(restart: Restart) -> &'static str {
+    match restart {
+        Restart::No => "no",
+        Restart::OnFailure => "on-failure",
+        Restart::Always => "always",
+    }
+}
+
+/// The words of `restart`.
+fn restart(
+    source: &Source<'_>,
+    name: &MachineName,
+    given: Option<&Spanned<file::Scalar>>,
+) -> Result<Restart, SpecError> {
+    let Some(given) = given else {
+        return Ok(Restart::No);
+    };
+    match given.get_ref().0.as_str() {
+        "no" => Ok(Restart::No),
+        "on-failure" => Ok(Restart::OnFailure),
+        "always" => Ok(Restart::Always),
+        other => {
+            let words = "none of \"no\", \"on-failure\" and \"always\"";
+            let message = format!("restart {other:?} of machine {name} is {words}");
+            Err(source.refuse(given.span(), message))
+        }
+    }
 }
 
 /// A size in bytes: a whole number and K, M or G (powers of 1024).

@@ -4,9 +4,19 @@
 //! what is left out is filled in, every task of every machine has its group in every hierarchy.
 //! [`Spec::check`] then asks the framework itself whether all of it would be granted. Nothing here
 //! starts a machine or touches the host beyond reading the file.
+//!
+//! A running supervisor is asked in the same words: [`machine_from_json`] is a `[vm.NAME]` in JSON,
+//! and [`apply`] says what is missing between what there is and a whole spec.
 
+pub mod apply;
+mod body;
 mod channel;
 mod check;
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "`serve` hands it to the API, which comes next")
+)]
+pub mod door;
 mod file;
 mod machine;
 mod plan;
@@ -16,8 +26,9 @@ use std::path::{Path, PathBuf};
 
 use container_core::{Command, GroupPath, HostResources, MachineName, TaskKind};
 
-use supervisor::AgentAccess;
+use supervisor::{AgentAccess, NewMachine, Placement, Restart};
 
+pub use body::machine_from_json;
 pub use source::SpecError;
 
 /// A spec file, understood.
@@ -54,6 +65,8 @@ pub struct MachineSpec {
     pub config: link::MachineConfig,
     /// What its guest's agent may do; None where it has none.
     pub agent: Option<AgentAccess>,
+    /// When it is started anew.
+    pub restart: Restart,
     /// For each kind of task but KVM's helpers, its group in each hierarchy.
     places: Vec<(TaskKind, Vec<Place>)>,
 }
@@ -79,6 +92,20 @@ impl MachineSpec {
         places.map(|place| place.group.clone()).collect()
     }
 
+    /// What the supervisor is asked for.
+    pub fn to_new(&self) -> NewMachine {
+        let kinds = self.kinds().into_iter();
+        NewMachine {
+            name: self.name.clone(),
+            config: self.config.clone(),
+            placement: Placement {
+                by_kind: kinds.map(|kind| (kind, self.groups_of(kind))).collect(),
+            },
+            agent: self.agent.clone(),
+            restart: self.restart,
+        }
+    }
+
     fn places_of(&self, kind: TaskKind) -> &[Place] {
         let kind = match kind {
             TaskKind::Kvm(_) => TaskKind::Control,
@@ -100,7 +127,11 @@ pub fn load(path: &Path, host: &HostResources) -> Result<Spec, SpecError> {
     understand(path, &text, host)
 }
 
-fn understand(path: &Path, text: &str, host: &HostResources) -> Result<Spec, SpecError> {
+/// Give a spec file's text its meaning, as [`load`] does; paths in it stand relative to `path`.
+///
+/// # Errors
+/// Those of [`load`], but for reading.
+pub fn understand(path: &Path, text: &str, host: &HostResources) -> Result<Spec, SpecError> {
     let source = source::Source::new(path, text);
     let file = toml::from_str(text).map_err(|error| source.not_a_spec(&error))?;
     plan::plan(&source, file, host)

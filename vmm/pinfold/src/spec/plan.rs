@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use container_core::{Command, GroupPath, HierarchyName, HostResources};
+use container_core::{Command, Framework, GroupPath, HierarchyName, HostResources};
 use toml::Spanned;
 
 use super::channel;
@@ -55,10 +55,12 @@ pub(super) fn in_order<T>(table: Table<T>) -> Vec<(Spanned<String>, T)> {
 pub(super) struct Tree {
     pub hierarchies: Vec<HierarchyName>,
     groups: BTreeMap<GroupPath, Declared>,
+    /// What is declared is what a running supervisor has, and no file could declare more.
+    running: bool,
 }
 
 /// What children inherit of a declared group.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Declared {
     /// `cpuset.cpus` and `cpuset.mems`; None where the hierarchy has no cpuset.
     cpuset: Option<[String; 2]>,
@@ -70,11 +72,29 @@ struct Declared {
 const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
 
 impl Tree {
+    /// The mounted hierarchies of a framework and all groups in them.
+    pub fn of(framework: &Framework) -> Tree {
+        let mut tree = Tree {
+            running: true,
+            ..Tree::default()
+        };
+        for hierarchy in framework.hierarchies() {
+            if let (true, Ok(groups)) = (hierarchy.mounted, framework.walk(&hierarchy.name)) {
+                let paths = groups.into_iter().map(|group| group.path);
+                tree.groups
+                    .extend(paths.map(|path| (path, Declared::default())));
+                tree.hierarchies.push(hierarchy.name);
+            }
+        }
+        tree
+    }
+
     /// The group of that name, if it is declared; the sentence that says what is missing, if not.
     pub fn declared(&self, name: &str) -> Result<GroupPath, String> {
         let group = self.path(name)?;
         match self.groups.contains_key(&group) {
             true => Ok(group),
+            false if self.running => Err(format!("there is no group {group}")),
             false => Err(format!(
                 "group {group} is not declared; declare it with [group.\"{group}\"]"
             )),
@@ -88,6 +108,11 @@ impl Tree {
             return Ok(group);
         }
         let hierarchy = group.hierarchy();
+        if self.running {
+            return Err(format!(
+                "group {group} is in hierarchy {hierarchy}, which is not mounted"
+            ));
+        }
         Err(format!(
             "group {group} is in hierarchy {hierarchy}, which is not declared; declare it with \
              [hierarchy.{hierarchy}]"

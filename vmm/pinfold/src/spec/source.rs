@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Keys of machines that are designed and not in this release.
-const LATER: [&str; 8] = [
+const LATER: [&str; 7] = [
     "cmdline",
     "console",
     "disks",
@@ -14,7 +14,6 @@ const LATER: [&str; 8] = [
     "initrd",
     "kernel",
     "nets",
-    "restart",
 ];
 
 /// Why a spec file is refused: one line, `FILE:LINE: the rule with both operands`.
@@ -110,6 +109,7 @@ impl<'a> Source<'a> {
         let message = if message == "duplicate key" {
             self.duplicate(&place, text)
         } else if let Some(unknown) = message.strip_prefix("unknown field ") {
+            let text = text.trim_matches(['"', '\'']);
             match LATER.contains(&text) {
                 true => {
                     format!("`{text}` is not in this release of Pinfold: unknown key {unknown}")

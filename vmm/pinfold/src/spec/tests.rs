@@ -1,5 +1,6 @@
 //! The loader: what a good file becomes; `refused` has the bad ones.
 
+mod body;
 mod refused;
 
 use super::*;
@@ -205,4 +206,22 @@ fn sizes_are_whole_numbers_with_a_unit() {
         let spec = loaded(&VM.replace("64M", text)).unwrap();
         assert_eq!(spec.machines[0].config.memory_bytes, bytes, "{text}");
     }
+}
+
+#[test]
+fn a_machine_that_is_to_start_anew_says_when_and_run_does_not_do_it() {
+    for (word, restart) in [
+        ("no", Restart::No),
+        ("on-failure", Restart::OnFailure),
+        ("always", Restart::Always),
+    ] {
+        let spec = loaded(&format!("{VM}restart = '{word}'")).unwrap();
+        assert_eq!(spec.machines[0].restart, restart);
+        assert_eq!(spec.starts_once().is_ok(), restart == Restart::No);
+    }
+    let spec = loaded(&format!("{VM}restart = 'always'")).unwrap();
+    let expected = "a.toml:2: machine web has restart \"always\", and `pinfold run` starts each \
+                    machine once: leave it out, or use `pinfold serve`";
+    assert_eq!(spec.starts_once().unwrap_err().to_string(), expected);
+    assert_eq!(loaded(VM).unwrap().machines[0].restart, Restart::No);
 }

@@ -6,7 +6,6 @@
 //! its threads are then born, attached in every hierarchy and pinned in one plan; `Go` follows its
 //! commit. A machine that fails any of this is killed before its guest has run an instruction.
 
-use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use container_core::{Command, Credentials, GroupPath, TaskId, TaskKind, TaskName
 use host::TaskDirectory;
 use link::{Thread, ThreadKind, ToMachine};
 
-use super::machines::{Machine, MachineId, State, Times};
+use super::machines::{Machine, MachineId, State};
 use super::tasks::Task;
 use super::{Keeper, Then};
 use crate::runner::Job;
@@ -25,33 +24,16 @@ const BIRTH_LIMIT: Duration = Duration::from_secs(10);
 
 impl Keeper {
     /// A machine's process has been started: have it watched.
-    pub(super) fn on_launch(&mut self, launch: Launch) {
+    pub(super) fn on_launch(&mut self, launch: Launch) -> MachineId {
         let pidfd = launch.process.as_fd().try_clone_to_owned();
-        let name = launch.name.clone();
-        let machine = self.machines.add(Machine {
-            name: launch.name,
-            vcpus: launch.config.vcpus,
-            placement: launch.placement,
-            process: launch.process,
-            directory: None,
-            state: State::Starting,
-            paused: false,
-            sight: None,
-            agent_ready: false,
-            tasks: BTreeMap::new(),
-            due: Some((
-                Instant::now() + BIRTH_LIMIT,
-                "did not announce its threads in time",
-            )),
-            go_at: None,
-            verdict: None,
-            times: Times {
-                spawned: launch.spawned_ns,
-                ..Times::default()
-            },
-            settlement: None,
-        });
-        if let Some(agent) = &launch.agent
+        let (name, agent) = (launch.machine.name.clone(), launch.machine.agent.clone());
+        let mut machine = Machine::new(launch.machine, launch.process, launch.spawned_ns);
+        machine.due = Some((
+            Instant::now() + BIRTH_LIMIT,
+            "did not announce its threads in time",
+        ));
+        let machine = self.machines.add(machine);
+        if let Some(agent) = &agent
             && let Err(why) = self.open_view(machine, agent)
         {
             self.kill(machine, format!("its guest has no view: {why}"));
@@ -64,7 +46,7 @@ impl Keeper {
                 link,
                 pidfd,
                 console,
-                agent: launch.agent.is_some(),
+                agent: agent.is_some(),
             };
             self.wire
                 .try_send(wire::Request::Watch(Box::new(watch)))
@@ -76,6 +58,7 @@ impl Keeper {
                 "it could not be watched: too many machines at once".into(),
             );
         }
+        machine
     }
 
     /// A machine announces its threads.
@@ -84,7 +67,7 @@ impl Keeper {
             return;
         };
         machine.times.born = Some(host::monotonic_ns());
-        if let Err(why) = complete(machine.vcpus, threads) {
+        if let Err(why) = complete(machine.asked.config.vcpus, threads) {
             return self.kill(id, format!("announced no valid set of threads: {why}"));
         }
         let directory = match verified(machine, threads) {
@@ -124,7 +107,7 @@ impl Keeper {
     ) -> Result<(TaskId, Vec<Command>), String> {
         let machine = self.machines.get_mut(id).ok_or("no such machine")?;
         let name = TaskName {
-            machine: machine.name.clone(),
+            machine: machine.name().clone(),
             kind,
         };
         let thread = directory
@@ -145,7 +128,8 @@ impl Keeper {
             tid,
             parent,
         }];
-        commands.extend(machine.placement.groups_of(kind).iter().map(attach));
+        let groups = machine.asked.placement.groups_of(kind);
+        commands.extend(groups.iter().map(attach));
         Ok((task, commands))
     }
 
@@ -187,7 +171,7 @@ impl Keeper {
     pub(super) fn open_counters(&mut self, tasks: &[TaskId]) {
         let tids = tasks
             .iter()
-            .filter_map(|task| Some((*task, self.tasks.get(*task)?.thread.tid())))
+            .filter_map(|task| Some((*task, self.tasks.get(*task)?.thread()?.tid())))
             .collect();
         let _ = self.runner.try_send(Job::OpenCounters(tids));
     }
@@ -214,8 +198,9 @@ fn complete(vcpus: u16, threads: &[Thread]) -> Result<(), String> {
 
 /// The announced threads are exactly the ones that the kernel lists.
 fn verified(machine: &Machine, threads: &[Thread]) -> Result<TaskDirectory, String> {
-    let pid = machine.process.pid();
-    let directory = TaskDirectory::open(&machine.process).map_err(|error| error.to_string())?;
+    let pid = machine.pid;
+    let process = machine.process.as_ref().ok_or("it is dead")?;
+    let directory = TaskDirectory::open(process).map_err(|error| error.to_string())?;
     let listed = directory.tids().map_err(|error| error.to_string())?;
     for thread in threads {
         if !listed.contains(&Tid(thread.tid)) {

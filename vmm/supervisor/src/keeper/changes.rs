@@ -3,17 +3,17 @@
 use std::time::Instant;
 
 use actor::Reply;
-use container_core::{Command, Credentials, Plan, TaskId};
+use container_core::{Command, Credentials, Effect, Errno, Generation, Plan, Refusal, TaskId};
 
 use super::flight::{Flight, Step};
-use super::{Asker, ChangeError, Done, Keeper, MachineId};
+use super::{Asker, ChangeError, Keeper, MachineId, Planned, PlannedEffect};
 
 /// Effects carried out before waiting reads have their turn: a forced move of a running thread can
 /// take milliseconds.
 const BATCH: usize = 16;
 /// Whom a flight is for.
 pub(super) enum Then {
-    Answer(Reply<Result<Done, ChangeError>>),
+    Answer(Vec<PlannedEffect>, Reply<Result<Planned, ChangeError>>),
     Place(MachineId),
     Adopt(Vec<TaskId>),
     /// The guest that asked, and when it did.
@@ -28,7 +28,75 @@ pub(super) struct UnderWay {
     began: Instant,
 }
 
+/// A change that is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Done {
+    /// Host effects it took.
+    pub effects: usize,
+    /// From the plan's beginning to its commit, in nanoseconds, on the keeper's thread.
+    pub took_ns: u64,
+}
+
 impl Keeper {
+    /// A host's client wants a change, or to know what it would do.
+    pub(super) fn on_plan(
+        &mut self,
+        by: &Credentials,
+        commands: &[Command],
+        generation: Option<Generation>,
+        dry_run: bool,
+        reply: Reply<Result<Planned, ChangeError>>,
+    ) {
+        let began = Instant::now();
+        let plan = self
+            .of_generation(generation)
+            .and_then(|()| self.framework.plan(by, commands));
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(refusal) => return reply.send(Err(refusal.into())),
+        };
+        let effects = self.named(plan.effects());
+        if !dry_run {
+            return self.carry_out(plan, Then::Answer(effects, reply), began);
+        }
+        reply.send(Ok(Planned {
+            generation: plan.generation(),
+            effects,
+            committed: false,
+            took_ns: None,
+        }));
+    }
+
+    fn of_generation(&self, wanted: Option<Generation>) -> Result<(), Refusal> {
+        let now = self.framework.generation();
+        match wanted.filter(|wanted| *wanted != now) {
+            None => Ok(()),
+            Some(wanted) => Err(Refusal::new(
+                Errno::ESTALE,
+                format!(
+                    "the change is for groups of generation {} and they are of generation {}",
+                    wanted.0, now.0
+                ),
+            )),
+        }
+    }
+
+    /// Effects in the words of a client. Each is about a task that we hold.
+    fn named(&self, effects: &[Effect]) -> Vec<PlannedEffect> {
+        let name = |task: &TaskId| Some(self.tasks.get(*task)?.name.clone());
+        let named = effects.iter().filter_map(|effect| {
+            Some(match effect {
+                Effect::Pin { task, cpus, before } => PlannedEffect::Pin {
+                    task: name(task)?,
+                    cpus: *cpus,
+                    before: *before,
+                },
+                Effect::Sample { task } => PlannedEffect::Sample { task: name(task)? },
+            })
+        });
+        named.collect()
+    }
+
     /// Plan a change and carry its first batch out.
     pub(super) fn begin(&mut self, by: &Credentials, commands: &[Command], then: Then) {
         let began = Instant::now();
@@ -90,7 +158,12 @@ impl Keeper {
 
     fn succeeded(&mut self, then: Then, done: Done) {
         match then {
-            Then::Answer(reply) => reply.send(Ok(done)),
+            Then::Answer(effects, reply) => reply.send(Ok(Planned {
+                generation: self.framework.generation(),
+                effects,
+                committed: true,
+                took_ns: Some(done.took_ns),
+            })),
             Then::Place(machine) => self.on_placed(machine),
             Then::Adopt(tasks) => self.open_counters(&tasks),
             Then::Guest(asker, began) => self.on_view_changed(asker, began, Ok(done)),
@@ -100,7 +173,7 @@ impl Keeper {
 
     fn failed(&mut self, then: Then, error: ChangeError) {
         match then {
-            Then::Answer(reply) => reply.send(Err(error)),
+            Then::Answer(_, reply) => reply.send(Err(error)),
             Then::Place(machine) => {
                 self.kill(machine, format!("its threads could not be placed: {error}"));
             }
@@ -117,3 +190,6 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

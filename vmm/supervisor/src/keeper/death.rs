@@ -11,12 +11,12 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use container_core::{Command, Credentials, Nanoseconds, TaskId, TaskKind, Usage};
-use host::{Exit, Settlement};
+use host::{Exit, Settlement, Thread};
 use link::{HaltCause, ThreadKind};
 
 use super::birth::task_kind;
-use super::machines::{self, MachineId, State};
-use super::tasks::in_cycles;
+use super::machines::{self, KEPT_ENDED, MachineId, State};
+use super::tasks::{Task, in_cycles};
 use super::{Keeper, Then};
 use crate::Notice;
 
@@ -52,13 +52,13 @@ impl Keeper {
         let Some(machine) = self.machines.get_mut(id) else {
             return;
         };
-        if machine.state == State::Ended {
+        let Some(process) = &machine.process else {
             return;
-        }
+        };
         // It may be dead already, which is as good.
-        let _ = machine.process.kill();
+        let _ = process.kill();
         if machine.verdict.is_none() {
-            let name = machine.name.to_string();
+            let name = machine.name().to_string();
             self.append("machine_killed", format!("{name}: {why}"), |event| {
                 event.machine = Some(name);
             });
@@ -105,8 +105,8 @@ impl Keeper {
         let (now, mut gone, mut lied) = (Instant::now(), Vec::new(), Vec::new());
         self.ending
             .retain(|ending| match self.tasks.get(ending.task) {
-                Some(task) if task.ended => false,
-                Some(task) if !task.thread.is_alive() => {
+                Some(task) if task.has_ended() => false,
+                Some(task) if !task.thread().is_some_and(Thread::is_alive) => {
                     gone.push(ending.task);
                     false
                 }
@@ -141,7 +141,9 @@ impl Keeper {
             return;
         };
         // Without the clock the counters' word stands.
-        let clock = machine.process.cpu_time().unwrap_or(Nanoseconds(u64::MAX));
+        let process = machine.process.as_ref();
+        let clock = process.and_then(|process| process.cpu_time().ok());
+        let clock = clock.unwrap_or(Nanoseconds(u64::MAX));
         let tasks = self.tasks.of_machine(id);
         // After the clock, so that what the others use meanwhile is not given to the gone.
         let parts: Vec<Settlement> = tasks
@@ -164,7 +166,7 @@ impl Keeper {
 
     /// What a thread beside the gone ones has in the process clock: not to be settled now.
     fn part_in_clock(&mut self, task: TaskId) -> Settlement {
-        let ended = self.tasks.get(task).is_some_and(|task| task.ended);
+        let ended = self.tasks.get(task).is_some_and(Task::has_ended);
         let written = if ended {
             None
         } else {
@@ -179,15 +181,16 @@ impl Keeper {
 
     /// A machine's process is dead: settle its bill, reap it, let its tasks exit.
     pub(super) fn on_died(&mut self, id: MachineId) {
-        let Some(machine) = self.machines.get(id) else {
+        let machine = self.machines.get_mut(id);
+        let Some(process) = machine.and_then(|machine| machine.process.take()) else {
             return;
         };
-        let witness = machine.process.cpu_time().ok();
+        let witness = process.cpu_time().ok();
         let residual = witness.map(|witness| self.settle(id, witness));
         let Some(machine) = self.machines.get_mut(id) else {
             return;
         };
-        let reaped = machine.process.reap().ok();
+        let reaped = process.reap().ok();
         machine.settlement =
             witness
                 .zip(residual)
@@ -211,19 +214,29 @@ impl Keeper {
         machine.verdict = Some(end.clone());
         self.tell_of(id, "machine_ended", &format!("has ended: {end}"));
         self.close_view(id);
-        let living: Vec<TaskId> = self
-            .tasks
-            .of_machine(id)
-            .into_iter()
-            .filter(|task| self.framework.task(*task).is_some_and(|task| task.alive))
-            .collect();
+        let mut living = Vec::new();
+        for task in self.tasks.of_machine(id) {
+            match self.framework.task(task) {
+                Some(info) if info.alive => living.push(task),
+                Some(_) => {}
+                // Its birth was refused.
+                None => self.tasks.remove(task),
+            }
+        }
+        self.wait_with_restart(id);
         self.exit(&living);
+        while let Some(surplus) = self.machines.surplus(KEPT_ENDED) {
+            self.forget(surplus);
+        }
         self.tell_if_all_ended();
     }
 
     /// No machine is left, and no release agent of theirs.
     pub(super) fn is_idle(&self) -> bool {
-        self.machines.all_ended() && self.agents == 0 && self.under_way.is_none()
+        self.machines.all_ended()
+            && self.launching.is_empty()
+            && self.agents == 0
+            && self.under_way.is_none()
     }
 
     pub(super) fn tell_if_all_ended(&self) {
@@ -323,15 +336,14 @@ impl Keeper {
             self.kill(id, "its supervisor ended".into());
         }
         for id in living {
-            while let Some(machine) = self.machines.get(id) {
-                let dead = !matches!(machine.process.wait_without_reaping(true), Ok(None));
-                if dead || Instant::now() >= deadline {
-                    break;
+            let process = self.machines.get(id).and_then(|m| m.process.as_ref());
+            if let Some(process) = process {
+                while matches!(process.wait_without_reaping(true), Ok(None))
+                    && Instant::now() < deadline
+                {
+                    std::thread::sleep(ENDING_POLL);
                 }
-                std::thread::sleep(ENDING_POLL);
-            }
-            if let Some(machine) = self.machines.get(id) {
-                let _ = machine.process.reap();
+                let _ = process.reap();
             }
         }
     }

@@ -37,7 +37,7 @@ impl Keeper {
 
     fn note_exit(&mut self, task: TaskId) {
         if let Some(task) = self.tasks.get_mut(task) {
-            task.ended = true;
+            task.end();
         }
     }
 
@@ -94,7 +94,7 @@ impl Keeper {
         let Some(name) = self
             .machines
             .get(machine)
-            .map(|machine| machine.name.to_string())
+            .map(|machine| machine.name().to_string())
         else {
             return;
         };

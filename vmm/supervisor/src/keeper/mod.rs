@@ -8,16 +8,23 @@
 //!
 //! It does no parsing, no network and no I/O on behalf of a client.
 
+mod answer;
 mod birth;
 mod changes;
 mod death;
 mod events;
 pub mod flight;
+mod lifecycle;
 mod machines;
+mod reads;
 mod report;
 mod request;
+mod restart;
 mod share;
+#[cfg(test)]
+pub(crate) mod stage;
 mod tasks;
+mod trial;
 mod views;
 mod watch;
 
@@ -25,17 +32,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox, TrySendError};
-use container_core::{Framework, MachineName, Nanoseconds, TaskId, ViewId};
+use container_core::{Framework, MachineName, Nanoseconds, ViewId};
 use link::ToMachine;
 use management::Drift;
 
+pub use answer::{AgentAnswer, AgentError, Asker, ChangeError, EventPage, Planned, PlannedEffect};
 pub use machines::MachineId;
-pub use request::{AgentAnswer, AgentError, Asker, ChangeError, Done, News, Order, Request};
+pub use request::{News, Order, Request};
 
 use crate::runner::Job;
 use crate::wire::{self, Said};
 use crate::{Config, EventLog, Onlooker};
 use changes::{Then, UnderWay};
+use lifecycle::Launching;
 use machines::Machines;
 use tasks::Tasks;
 
@@ -43,7 +52,7 @@ use tasks::Tasks;
 const READS_BETWEEN: usize = 32;
 /// Changes that wait for the one under way; past this the mailbox is left to fill.
 const MAX_DEFERRED: usize = 1024;
-/// Drift kept for the report.
+/// Drift kept for the report, the newest.
 const MAX_DRIFT: usize = 1024;
 
 /// The actor.
@@ -57,13 +66,15 @@ pub struct Keeper {
     spent_before: Nanoseconds,
     framework: Framework,
     machines: Machines,
+    /// Machines whose process is being started.
+    launching: BTreeMap<MachineName, Launching>,
     tasks: Tasks,
     log: EventLog<management::Event>,
     /// Whose each open view is.
     viewers: BTreeMap<ViewId, MachineId>,
     /// Some view's newest event could not be pushed.
     pushes_owed: bool,
-    drift: Vec<Drift>,
+    drift: VecDeque<Drift>,
     under_way: Option<UnderWay>,
     deferred: VecDeque<Request>,
     ending: Vec<death::Ending>,
@@ -90,11 +101,12 @@ impl Keeper {
             spent_before: config.spent_before,
             framework: config.framework,
             machines: Machines::default(),
+            launching: BTreeMap::new(),
             tasks: Tasks::default(),
             log: EventLog::new(events::epoch(), events::ROOM),
             viewers: BTreeMap::new(),
             pushes_owed: false,
-            drift: Vec::new(),
+            drift: VecDeque::new(),
             under_way: None,
             deferred: VecDeque::new(),
             ending: Vec::new(),
@@ -164,39 +176,34 @@ impl Keeper {
 
     fn on_request(&mut self, request: Request) {
         match request {
-            Request::Launch(launch) => self.on_launch(*launch),
-            Request::Change {
+            Request::Launch(launch) => {
+                self.on_launch(*launch);
+            }
+            Request::Plan {
                 by,
                 commands,
+                generation,
+                dry_run,
                 reply,
-            } => self.begin(&by, &commands, Then::Answer(reply)),
-            Request::Find(name, reply) => reply.send(self.find(&name)),
-            Request::Read {
-                by,
-                group,
-                file,
-                reply,
-            } => {
-                self.sample_all();
-                reply.send(self.framework.read(&by, &group, &file));
-            }
-            Request::Report(reply) => {
-                self.sample_all();
-                reply.send(self.report());
-            }
+            } => self.on_plan(&by, &commands, generation, dry_run, reply),
+            Request::Create { by, machine, reply } => self.on_create(&by, *machine, reply),
+            Request::Remove { by, machine, reply } => reply.send(self.on_remove(&by, &machine)),
             Request::Order {
+                by,
                 machine,
                 order,
                 reply,
-            } => reply.send(self.on_order(&machine, order)),
+            } => self.on_order(&by, &machine, order, reply),
             Request::Agent(asker, request) => self.on_agent(asker, *request),
             Request::AskAgent {
+                by,
                 machine,
                 ask,
                 reply,
-            } => self.ask_agent(&machine, ask, reply),
+            } => self.ask_agent(&by, &machine, ask, reply),
             Request::News(news) => self.on_news(news),
             Request::End => self.ended = true,
+            read => self.on_read(read),
         }
     }
 
@@ -215,6 +222,7 @@ impl Keeper {
                 );
             }
             News::Died { machine } => self.on_died(machine),
+            News::Launched { machine, launch } => self.on_launched(&machine, launch),
             News::Counters { counters, tsc_khz } => self.tasks.attach_counters(counters, tsc_khz),
             News::AgentReady { machine, agent } => self.on_agent_ready(machine, &agent),
             News::AgentCutOff { machine, why } => {
@@ -255,19 +263,6 @@ impl Keeper {
         }
     }
 
-    fn on_order(&mut self, name: &MachineName, order: Order) -> Result<(), String> {
-        let Some(id) = self.machines.living_by_name(name) else {
-            return Err(format!("no machine {name} runs"));
-        };
-        match order {
-            Order::Stop => self.say(id, ToMachine::Stop),
-            Order::Kill => self.kill(id, "killed on request".into()),
-            Order::Pause => self.say(id, ToMachine::Pause),
-            Order::Resume => self.say(id, ToMachine::Resume),
-        }
-        Ok(())
-    }
-
     fn on_paused(&mut self, id: MachineId, paused: bool) {
         if let Some(machine) = self.machines.get_mut(id) {
             machine.paused = paused;
@@ -275,13 +270,6 @@ impl Keeper {
         match paused {
             true => self.tell_of(id, "machine_paused", "is out of its guest"),
             false => self.tell_of(id, "machine_resumed", "is in its guest again"),
-        }
-    }
-
-    fn find(&self, name: &str) -> Option<TaskId> {
-        match name.parse::<u32>() {
-            Ok(tid) => self.framework.task_by_tid(container_core::Tid(tid)),
-            Err(_) => self.framework.task_by_name(&name.parse().ok()?),
         }
     }
 

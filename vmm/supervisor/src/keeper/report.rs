@@ -7,8 +7,8 @@ use super::Keeper;
 use super::machines::Machine;
 
 impl Keeper {
-    /// The whole state.
-    pub(super) fn report(&self) -> Report {
+    /// The whole state, without the events.
+    pub(super) fn state(&self) -> Report {
         Report {
             tasks: self
                 .framework
@@ -16,13 +16,13 @@ impl Keeper {
                 .map(|info| self.task_row(&info))
                 .collect(),
             groups: self.group_rows(),
-            events: self.log.kept().cloned().collect(),
+            events: Vec::new(),
             machines: self
                 .machines
                 .iter()
                 .map(|(_, machine)| machine_row(machine))
                 .collect(),
-            drift: self.drift.clone(),
+            drift: self.drift.iter().cloned().collect(),
             ledger: self.ledger(),
             idle: self.is_idle(),
         }
@@ -90,22 +90,13 @@ impl Keeper {
     }
 
     fn ledger(&self) -> Ledger {
-        let settled = self
-            .machines
-            .iter()
-            .filter_map(|(_, machine)| machine.settlement);
-        let (witness, residual) = settled.fold((0, 0), |(witness, residual), settlement| {
-            (
-                witness + settlement.witness_ns,
-                residual + settlement.residual_ns.max(0) as u64,
-            )
-        });
+        let settled = self.machines.settled();
         let sums = self.framework.ledger();
         Ledger {
             groups_ns: sums.groups.usage.0,
             tasks_ns: sums.tasks.usage.0 + sums.retired.usage.0,
-            witness_ns: witness,
-            residual_ns: residual,
+            witness_ns: settled.witness_ns,
+            residual_ns: settled.residual_ns,
             supervisor_ns: host::own_cpu_time().0.saturating_sub(self.spent_before.0),
         }
     }
@@ -114,8 +105,8 @@ impl Keeper {
 fn machine_row(machine: &Machine) -> management::Machine {
     let after = |at: Option<u64>| at.map(|at| at.saturating_sub(machine.times.spawned));
     management::Machine {
-        name: machine.name.to_string(),
-        pid: machine.process.pid(),
+        name: machine.name().to_string(),
+        pid: machine.pid,
         state: machine.state_word().into(),
         spawned_ns: machine.times.spawned,
         born_after_ns: after(machine.times.born),

@@ -1,28 +1,34 @@
-//! What the keeper is asked and told, and what it answers.
+//! What the keeper is asked and told. What it answers is in [`answer`](super::answer).
 
 use actor::Reply;
-use agent_protocol::{Answer, Ask};
-use container_core::{Command, Credentials, GroupPath, MachineName, Refusal, TaskId};
+use agent_protocol::Ask;
+use container_core::{
+    Command, Credentials, Generation, GroupPath, HierarchyInfo, MachineName, Refusal, TaskId,
+};
 use host::ExactCounter;
 use management::Report;
 
-use super::MachineId;
-use crate::Launch;
-use crate::agent::{self, AskError, NotNow, Token};
-use crate::wire::{Said, SessionId};
+use super::{AgentAnswer, Asker, ChangeError, EventPage, MachineId, Planned};
+use crate::agent;
+use crate::wire::Said;
+use crate::{EventId, Launch, NewMachine};
 
 /// What the keeper is asked.
 pub enum Request {
     /// Take a machine in that has just been started.
     Launch(Box<Launch>),
-    /// Change groups or tasks: all of it or nothing.
-    Change {
+    /// Change groups or tasks, all of it or nothing; or say what a change would do.
+    Plan {
         /// Who asks.
         by: Credentials,
         /// What.
         commands: Vec<Command>,
+        /// Refused (ESTALE) unless the groups are still those of this generation.
+        generation: Option<Generation>,
+        /// Only say what it would do.
+        dry_run: bool,
         /// Answers when it is in force, or why it is not.
-        reply: Reply<Result<Done, ChangeError>>,
+        reply: Reply<Result<Planned, ChangeError>>,
     },
     /// Find a task by `MACHINE/KIND` or by its tid.
     Find(String, Reply<Option<TaskId>>),
@@ -37,21 +43,81 @@ pub enum Request {
         /// The file's text.
         reply: Reply<Result<String, Refusal>>,
     },
+    /// The names of a group's control files.
+    Files {
+        /// Of which group.
+        group: GroupPath,
+        /// ENOENT where there is no such group.
+        reply: Reply<Result<Vec<&'static str>, Refusal>>,
+    },
+    /// Every hierarchy, in the order they were mounted.
+    Hierarchies(Reply<Vec<HierarchyInfo>>),
+    /// The text of `/proc/cgroups`: a line a subsystem.
+    ProcGroups(Reply<String>),
+    /// The text of `/proc/PID/cgroup`: a line a hierarchy.
+    ProcTask {
+        /// `MACHINE/KIND`, or a thread id.
+        task: String,
+        /// ESRCH where no such task lives.
+        reply: Reply<Result<String, Refusal>>,
+    },
+    /// What happened after an event, as far as it is kept.
+    EventsSince {
+        /// The last event that the asker saw; None: from the oldest that is kept.
+        last: Option<EventId>,
+        /// At most so many. 0 asks for the number of the newest.
+        most: usize,
+        /// Answers at once, with none where nothing has happened: that something has is told to the
+        /// [`Onlooker`](crate::Onlooker).
+        reply: Reply<EventPage>,
+    },
+    /// A copy of the groups and what each machine was asked to be: what a spec is held against.
+    Known(Reply<crate::api::Known>),
     /// The whole state, counters sampled now.
     Report(Reply<Report>),
-    /// Give a machine an order. It is posted: that it has been followed is told by an event.
+    /// The same without the events, which are most of it.
+    State(Reply<Report>),
+    /// Make a machine and start it.
+    Create {
+        /// Who asks: root or the supervisor's own user.
+        by: Credentials,
+        /// What is to be.
+        machine: Box<NewMachine>,
+        /// Answers when its process has been told what to build. That it runs is told by an event.
+        ///
+        /// EPERM for another user; EEXIST while a machine of that name is known, ended ones included; EINVAL for
+        /// what no machine can be; what the groups refuse its tasks; EAGAIN for too many at once; the host's
+        /// sentence where no process could be started.
+        reply: Reply<Result<(), ChangeError>>,
+    },
+    /// Forget a machine that has ended.
+    Remove {
+        /// Who asks: root or the supervisor's own user.
+        by: Credentials,
+        /// Which.
+        machine: MachineName,
+        /// EPERM for another user, ENOENT where it is not known, EBUSY while it lives.
+        reply: Reply<Result<(), ChangeError>>,
+    },
+    /// Give a machine an order. It is posted: that it has been followed is told by an event. `Start` answers as
+    /// `Create` does.
     Order {
+        /// Who asks: root or the supervisor's own user.
+        by: Credentials,
         /// Which.
         machine: MachineName,
         /// What it is to do.
         order: Order,
-        /// A sentence where it cannot be given.
-        reply: Reply<Result<(), String>>,
+        /// EPERM for another user, ENOENT where the machine is not known, ESRCH where it has ended, EBUSY for a
+        /// `Start` of one that lives.
+        reply: Reply<Result<(), ChangeError>>,
     },
     /// A guest's agent asks something of its view.
     Agent(Asker, Box<agent::Request>),
     /// Ask a machine's guest for something.
     AskAgent {
+        /// Who asks: root or the supervisor's own user.
+        by: Credentials,
         /// Which.
         machine: MachineName,
         /// What.
@@ -65,37 +131,6 @@ pub enum Request {
     End,
 }
 
-/// Which session of which machine asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asker {
-    /// The machine whose agent it is.
-    pub machine: MachineId,
-    /// The session.
-    pub session: SessionId,
-    /// The session's name for what it asks.
-    pub token: Token,
-}
-
-/// Where a guest's answer goes.
-pub type AgentAnswer = Reply<Result<Answer, AgentError>>;
-
-/// Why a guest has not answered.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AgentError {
-    /// There is no such machine.
-    #[error("no machine {0} runs")]
-    NoMachine(MachineName),
-    /// Its spec gives it no agent.
-    #[error("machine {0} has no agent: its spec does not say `agent`")]
-    NoAgent(MachineName),
-    /// It could not be asked.
-    #[error(transparent)]
-    NotNow(#[from] NotNow),
-    /// It was asked.
-    #[error(transparent)]
-    Unanswered(#[from] AskError),
-}
-
 /// What a machine can be ordered to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -107,6 +142,8 @@ pub enum Order {
     Pause,
     /// Enter it again.
     Resume,
+    /// Be started again, having ended: the same machine, in a process of its own.
+    Start,
 }
 
 /// What the other actors have to tell.
@@ -161,6 +198,13 @@ pub enum News {
         /// The rule.
         why: String,
     },
+    /// A machine process has been started and told what to build, or has not.
+    Launched {
+        /// Whose.
+        machine: MachineName,
+        /// The process, or why there is none.
+        launch: Result<Box<Launch>, String>,
+    },
     /// A release agent has ended.
     ReleaseAgentEnded {
         /// The group it was run for.
@@ -170,38 +214,20 @@ pub enum News {
     },
 }
 
-/// A change that is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Done {
-    /// Host effects it took.
-    pub effects: usize,
-    /// From the plan's beginning to its commit, in nanoseconds, on the keeper's thread.
-    pub took_ns: u64,
-}
-
-/// A change that was not made; everything is as it was, but for tasks named in `drifted`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeError {
-    /// A rule of the framework.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The host would not do it; what had been done was undone.
-    #[error("the host refused: {why} (EIO)")]
-    Host {
-        /// The host's sentence.
-        why: String,
-        /// Tasks whose former CPUs could not be restored either; retried every second.
-        drifted: Vec<TaskId>,
-    },
-}
-
 impl Request {
     /// Whether it changes nothing and may be answered while a change is under way.
     pub(super) fn is_read(&self) -> bool {
         match self {
             Request::Find(..)
             | Request::Read { .. }
+            | Request::Files { .. }
+            | Request::Hierarchies(_)
+            | Request::ProcGroups(_)
+            | Request::ProcTask { .. }
+            | Request::EventsSince { .. }
+            | Request::Known(_)
             | Request::Report(_)
+            | Request::State(_)
             | Request::AskAgent { .. }
             | Request::End => true,
             Request::Agent(_, request) => !matches!(**request, agent::Request::Change(_)),

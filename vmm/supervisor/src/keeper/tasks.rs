@@ -1,4 +1,7 @@
 //! The threads behind the tasks: kept-open thread directories, counters, and the pins in force.
+//!
+//! A living thread costs its task three descriptors: its directory, its schedstat and its counter. They are
+//! closed when the task exits, by which time its bill is closed; what the report shows of the dead is kept.
 
 use std::collections::HashMap;
 
@@ -17,9 +20,10 @@ pub struct Task {
     pub machine: MachineId,
     /// For sentences.
     pub name: TaskName,
-    /// The thread, by its kept-open directory.
-    pub thread: Thread,
-    counter: Counter,
+    /// What is held open of the thread; None once the task has exited.
+    held: Option<Held>,
+    /// Whether the exact counter was open at the end.
+    was_exact: bool,
     /// The CPUs it could use at its birth.
     born_cpus: CpuSet,
     /// The CPUs Pinfold confined it to; None before its first pin.
@@ -35,8 +39,13 @@ pub struct Task {
     pub drifted: bool,
     /// What was billed to it at its machine's end without a counter having seen it.
     pub residual: Nanoseconds,
-    /// Whether the thread is gone; the record stays for the report.
-    pub ended: bool,
+}
+
+/// What is held open of a thread.
+struct Held {
+    /// By its kept-open directory.
+    thread: Thread,
+    counter: Counter,
 }
 
 impl Task {
@@ -51,8 +60,8 @@ impl Task {
         Ok(Task {
             machine,
             name,
-            thread,
-            counter,
+            held: Some(Held { thread, counter }),
+            was_exact: false,
             born_cpus: observed,
             pinned: None,
             observed,
@@ -60,13 +69,30 @@ impl Task {
             moved: None,
             drifted: false,
             residual: Nanoseconds(0),
-            ended: false,
         })
     }
 
-    /// Whether its exact counter is open.
+    /// Its thread, by its kept-open directory; None once it has exited.
+    pub fn thread(&self) -> Option<&Thread> {
+        self.held.as_ref().map(|held| &held.thread)
+    }
+
+    /// Whether it has exited; the record stays for the report.
+    pub fn has_ended(&self) -> bool {
+        self.held.is_none()
+    }
+
+    /// It has exited: close what is held of its thread.
+    pub fn end(&mut self) {
+        self.was_exact = self.is_exact();
+        self.held = None;
+    }
+
+    /// Whether its exact counter is open, or was when it exited.
     pub fn is_exact(&self) -> bool {
-        self.counter.is_exact()
+        self.held
+            .as_ref()
+            .map_or(self.was_exact, |held| held.counter.is_exact())
     }
 }
 
@@ -88,6 +114,11 @@ impl Tasks {
         self.by_id.remove(&id);
     }
 
+    /// Forget a machine's tasks.
+    pub fn forget(&mut self, machine: MachineId) {
+        self.by_id.retain(|_, task| task.machine != machine);
+    }
+
     /// A task's thread.
     pub fn get(&self, id: TaskId) -> Option<&Task> {
         self.by_id.get(&id)
@@ -103,7 +134,7 @@ impl Tasks {
         let mut ids: Vec<_> = self
             .by_id
             .iter()
-            .filter(|(_, task)| !task.ended)
+            .filter(|(_, task)| !task.has_ended())
             .map(|(id, _)| *id)
             .collect();
         ids.sort_unstable();
@@ -131,8 +162,10 @@ impl Tasks {
     pub fn attach_counters(&mut self, counters: Vec<(TaskId, ExactCounter)>, khz: Option<u32>) {
         self.tsc_khz = self.tsc_khz.or(khz);
         for (id, counter) in counters {
-            if let Some(task) = self.by_id.get_mut(&id) {
-                task.counter.attach_exact(counter);
+            let task = self.by_id.get_mut(&id);
+            // One that has exited meanwhile is not counted any more.
+            if let Some(held) = task.and_then(|task| task.held.as_mut()) {
+                held.counter.attach_exact(counter);
             }
         }
     }
@@ -145,7 +178,8 @@ impl Tasks {
     /// The thread's part in its process's clock now, as the kernel has written it down.
     pub fn written(&mut self, id: TaskId) -> Option<Nanoseconds> {
         self.sample(id)?;
-        self.by_id.get(&id).map(|task| task.counter.written())
+        let held = self.by_id.get(&id)?.held.as_ref();
+        held.map(|held| held.counter.written())
     }
 
     /// An exact reading. Of a task that was moved to other CPUs a moment ago it is the one of that moment, and
@@ -166,7 +200,7 @@ impl Tasks {
     ) -> Option<Reading> {
         let khz = self.tsc_khz;
         let task = self.by_id.get_mut(&id)?;
-        let reading = how(&mut task.counter).ok()?;
+        let reading = how(&mut task.held.as_mut()?.counter).ok()?;
         task.wait = task.wait.max(reading.wait);
         Some(in_cycles(reading.usage, khz))
     }
@@ -197,7 +231,8 @@ pub struct HostHands<'a> {
 impl Hands for HostHands<'_> {
     fn pin(&mut self, task: TaskId, cpus: &CpuSet) -> Result<(), HandError> {
         let record = self.tasks.get_mut(task).ok_or(HandError::Ended)?;
-        match record.thread.pin_and_read(cpus) {
+        let thread = record.thread().ok_or(HandError::Ended)?;
+        match thread.pin_and_read(cpus) {
             Ok((observed, written)) => {
                 record.moved =
                     (record.observed != observed).then(|| (written, host::monotonic_ns()));

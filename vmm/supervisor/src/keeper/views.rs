@@ -15,10 +15,14 @@ use std::time::{Duration, Instant};
 
 use actor::TrySendError;
 use agent_protocol::Ask;
-use container_core::{Errno, MachineName, Refusal, ViewCommand, ViewEvent, ViewId, ViewPath};
+use container_core::{
+    Credentials, Errno, MachineName, Refusal, ViewCommand, ViewEvent, ViewId, ViewPath,
+};
 
+use super::changes::Done;
+use super::lifecycle::may;
 use super::share::{ONE_PART_IN, Runs, Share};
-use super::{AgentAnswer, AgentError, Asker, ChangeError, Done, Keeper, MachineId, Then};
+use super::{AgentAnswer, AgentError, Asker, ChangeError, Keeper, MachineId, Then};
 use crate::agent::{self, Backlog, Outcome, Reply};
 use crate::event_log::{EventId, EventLog, Room};
 use crate::{AgentAccess, PUSHES_WAITING, wire};
@@ -60,7 +64,7 @@ impl Keeper {
         let Some(machine) = self.machines.get_mut(id) else {
             return Ok(());
         };
-        let name = machine.name.clone();
+        let name = machine.name().clone();
         let view = self
             .framework
             .open_view(name, agent.access, &agent.roots)
@@ -276,7 +280,16 @@ impl Keeper {
     }
 
     /// The host asks a guest; the wire has its session, and the answer does not come by here.
-    pub(super) fn ask_agent(&mut self, name: &MachineName, ask: Ask, reply: AgentAnswer) {
+    pub(super) fn ask_agent(
+        &mut self,
+        by: &Credentials,
+        name: &MachineName,
+        ask: Ask,
+        reply: AgentAnswer,
+    ) {
+        if let Err(refusal) = may(by, "ask the guest of", name) {
+            return reply.send(Err(refusal.into()));
+        }
         let Some(id) = self.machines.living_by_name(name) else {
             return reply.send(Err(AgentError::NoMachine(name.clone())));
         };

@@ -8,11 +8,13 @@
 use std::time::{Duration, Instant};
 
 use container_core::{Credentials, TaskId, TaskKind, Tid};
+use host::Thread;
 use management::Drift;
 
 use super::death::ENDING_POLL;
 use super::flight::Hands;
 use super::machines::{MachineId, State};
+use super::tasks::Task;
 use super::{Keeper, MAX_DRIFT, Then};
 
 /// From one round to the next: drift is to be seen within two seconds.
@@ -30,15 +32,11 @@ impl Keeper {
         if let Some(at) = self.push_again_at() {
             next = next.min(at);
         }
-        for (_, machine) in self.machines.iter() {
-            if machine.state == State::Ended {
-                continue;
-            }
-            if let Some(at) = machine.go_at {
-                next = next.min(at);
-            }
-        }
-        next
+        let due = self
+            .machines
+            .iter()
+            .flat_map(|(_, machine)| [machine.go_at, machine.restart_at]);
+        due.flatten().fold(next, Instant::min)
     }
 
     /// Do what is due.
@@ -50,6 +48,9 @@ impl Keeper {
         self.push_again();
         let now = Instant::now();
         self.release_held(now);
+        if self.under_way.is_none() {
+            self.restart_due(now);
+        }
         if now >= self.next_watch && self.under_way.is_none() {
             self.next_watch = now + INTERVAL;
             self.kill_overdue(now);
@@ -87,7 +88,7 @@ impl Keeper {
     }
 
     /// Machines that have not done in time what they had to.
-    fn kill_overdue(&mut self, now: Instant) {
+    pub(super) fn kill_overdue(&mut self, now: Instant) {
         let overdue: Vec<(MachineId, &'static str)> = self
             .machines
             .iter()
@@ -100,6 +101,11 @@ impl Keeper {
             })
             .collect();
         for (id, what) in overdue {
+            if self.is_dead(id) {
+                // Nobody has told so: the wire could not watch it.
+                self.on_died(id);
+                continue;
+            }
             // What it said of its end was no truth.
             let said = self
                 .machines
@@ -108,6 +114,11 @@ impl Keeper {
             let said = said.map(|said| format!("{said}: ")).unwrap_or_default();
             self.kill(id, format!("{said}{what}"));
         }
+    }
+
+    fn is_dead(&self, id: MachineId) -> bool {
+        let process = self.machines.get(id).and_then(|m| m.process.as_ref());
+        process.is_some_and(|process| !matches!(process.wait_without_reaping(true), Ok(None)))
     }
 
     fn look_for_drift(&mut self) {
@@ -119,7 +130,7 @@ impl Keeper {
                 continue;
             };
             // A thread that has ended has no affinity; its exit is on its way.
-            let Ok(observed) = task.thread.observed_cpus() else {
+            let Some(Ok(observed)) = task.thread().map(Thread::observed_cpus) else {
                 continue;
             };
             task.observed = observed;
@@ -146,14 +157,15 @@ impl Keeper {
             };
             let text = format!("{name} was on CPUs {observed} instead of {wanted}: {outcome}");
             self.append("drift", text, |event| event.task = Some(name.clone()));
-            if self.drift.len() < MAX_DRIFT {
-                self.drift.push(Drift {
-                    task: name,
-                    requested_cpus: wanted.to_string(),
-                    observed_cpus: observed.to_string(),
-                    repaired,
-                });
+            if self.drift.len() >= MAX_DRIFT {
+                self.drift.pop_front();
             }
+            self.drift.push_back(Drift {
+                task: name,
+                requested_cpus: wanted.to_string(),
+                observed_cpus: observed.to_string(),
+                repaired,
+            });
         }
     }
 
@@ -200,7 +212,8 @@ impl Keeper {
                 .tasks
                 .values()
                 .filter_map(|task| self.tasks.get(*task))
-                .any(|task| !task.ended && task.thread.tid() == *tid)
+                .filter_map(Task::thread)
+                .any(|thread| thread.tid() == *tid)
         };
         listed.into_iter().filter(|tid| !known(tid)).collect()
     }

@@ -34,6 +34,11 @@ fn a_bad_machine_is_refused_with_its_line_and_both_operands() {
         ("vcpus = 2", "vcpus = -1", "a.toml:4: machine web asks for -1 vCPUs; it can have 1 to 64".into()),
         ("vcpus = 2", "vcpus = 'two'", "a.toml:4: invalid type: string \"two\", expected an integer".into()),
         ("vcpus = 2\n", "", "a.toml:2: machine web has no `vcpus`".into()),
+        (
+            "vcpus = 2",
+            "vcpus = 2\nrestart = true",
+            "a.toml:5: restart \"1\" of machine web is none of \"no\", \"on-failure\" and \"always\"".into(),
+        ),
         ("memory = '64M'\n", "", "a.toml:2: machine web has no `memory`".into()),
         ("{ tiny = ['exit'] }", "{}", "a.toml:5: the guest of machine web has no `tiny`".into()),
         (
@@ -50,13 +55,13 @@ fn a_bad_machine_is_refused_with_its_line_and_both_operands() {
             "vcpus = 2",
             "disks = []",
             "a.toml:4: `disks` is not in this release of Pinfold: unknown key `disks`, expected one of \
-             `memory`, `vcpus`, `guest`, `groups`, `agent`, `vsock`, `task`"
+             `memory`, `vcpus`, `guest`, `groups`, `agent`, `vsock`, `restart`, `task`"
                 .into(),
         ),
         (
             "vcpus = 2",
             "cpus = 2",
-            "a.toml:4: unknown key `cpus`, expected one of `memory`, `vcpus`, `guest`, `groups`, `agent`, `vsock`, `task`".into(),
+            "a.toml:4: unknown key `cpus`, expected one of `memory`, `vcpus`, `guest`, `groups`, `agent`, `vsock`, `restart`, `task`".into(),
         ),
         (
             "vcpus = 2",

@@ -1,57 +1,26 @@
 //! A keeper with one guest, and a wire and a runner that do nothing until they are looked at.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use actor::{Mailbox, mailbox};
-use container_core::{
-    Command, Credentials, Errno, Framework, GroupPath, HostResources, ViewAccess, ViewCommand,
-};
+use actor::Mailbox;
+use container_core::{Command, Credentials, Errno, Framework, ViewAccess, ViewCommand};
 use link::ToMachine;
 
 use crate::agent::{Outcome, Request, Token};
-use crate::keeper::machines::{Machine, State, Times};
+use crate::keeper::machines::{Machine, State};
+use crate::keeper::stage::{self, group, mkdir, new_machine, rmdir, write};
 use crate::keeper::{Asker, Keeper, MachineId};
 use crate::runner::Job;
-use crate::{AgentAccess, Config, Placement, WIRE_MAILBOX, wire};
-
-fn group(path: &str) -> GroupPath {
-    path.parse().unwrap()
-}
-
-fn mkdir(path: &str) -> Command {
-    Command::Mkdir { group: group(path) }
-}
-
-fn rmdir(path: &str) -> Command {
-    Command::Rmdir { group: group(path) }
-}
-
-fn write(path: &str, file: &str, value: &str) -> Command {
-    Command::Write {
-        group: group(path),
-        file: file.into(),
-        value: value.into(),
-    }
-}
+use crate::{AgentAccess, WIRE_MAILBOX, wire};
 
 fn framework() -> Framework {
-    let cpus = container_core::CpuSet::from_iter([0]);
-    let mut framework = Framework::new(HostResources {
-        allowed_cpus: cpus,
-        present_cpus: cpus,
-        possible_cpus: 1,
-        mems: container_core::NodeSet::from_iter([0]),
-    });
     let mount = Command::Mount {
         hierarchy: "p".parse().unwrap(),
         subsystems: vec![],
     };
     let agent = write("p:/", "release_agent", "/agent");
-    let plan = framework.plan(&Credentials::ROOT, &[mount, agent, mkdir("p:/web")]);
-    framework.commit(plan.unwrap()).unwrap();
-    framework
+    stage::framework(&[mount, agent, mkdir("p:/web")])
 }
 
 struct Stage {
@@ -63,34 +32,11 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let (_, own) = mailbox(1);
-        let (to_wire, wire) = mailbox(WIRE_MAILBOX);
-        let (to_runner, runner) = mailbox(crate::RUNNER_MAILBOX);
-        let config = Config {
-            framework: framework(),
-            history: vec![],
-            onlooker: None,
-            spent_before: container_core::Nanoseconds(0),
-            withhold_go: Duration::ZERO,
-        };
-        let mut keeper = Keeper::new(own, to_wire, to_runner, config);
-        let machine = keeper.machines.add(Machine {
-            name: "web".parse().unwrap(),
-            vcpus: 1,
-            placement: Placement::default(),
-            process: host::spawn_process(Path::new("/bin/cat"), &[], &[]).unwrap(),
-            directory: None,
-            state: State::Running,
-            paused: false,
-            sight: None,
-            agent_ready: false,
-            tasks: BTreeMap::new(),
-            due: None,
-            go_at: None,
-            verdict: None,
-            times: Times::default(),
-            settlement: None,
-        });
+        let (mut keeper, wire, runner) = stage::keeper(framework());
+        let process = host::spawn_process(Path::new("/bin/cat"), &[], &[]).unwrap();
+        let mut machine = Machine::new(new_machine("web"), process, 0);
+        machine.state = State::Running;
+        let machine = keeper.machines.add(machine);
         let agent = AgentAccess {
             access: ViewAccess::Delegate,
             roots: vec![group("p:/web")],
@@ -136,8 +82,9 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         if let Some(machine) = self.keeper.machines.get(self.machine) {
-            let _ = machine.process.kill();
-            let _ = machine.process.reap();
+            let process = machine.process.as_ref().unwrap();
+            let _ = process.kill();
+            let _ = process.reap();
         }
     }
 }

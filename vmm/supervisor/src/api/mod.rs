@@ -1,0 +1,144 @@
+//! The management API: HTTP/1.1 and JSON over a unix socket, on one thread.
+//!
+//! ```text
+//!   clients ══unix socket══▶ connection (patience) ─▶ router ─▶ handler ──Request, never waits──▶ keeper
+//!                                                                 ▲  ◀───────── reply ─────────────┘
+//!   keeper, wire ── Notice ──▶ feed ──────── events, consoles ────┘
+//! ```
+//!
+//! A handler owns nothing and decides nothing: it understands a request, asks the keeper, and shows the answer. Rights
+//! come from the connection (SO_PEERCRED), never from a request. The thread waits for nobody but its clients,
+//! for each of them on its own and not for long ([`patience`]); the keeper's mailbox it finds full is the
+//! client's to try again (503).
+//!
+//! It parses no spec: that is given by the binary ([`Specs`]).
+
+mod ask;
+mod events;
+mod extract;
+mod feed;
+mod metrics;
+mod openapi;
+mod patience;
+mod problem;
+mod router;
+mod routes;
+mod serve;
+mod words;
+
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use actor::Address;
+use container_core::{Framework, MachineName};
+use management::api::{ApplyRequest, Command, Problem};
+use tokio::sync::oneshot;
+
+pub use feed::{Feed, feed};
+
+use crate::NewMachine;
+use crate::keeper::Request;
+
+/// What specs mean: given by the binary, which has the language.
+pub trait Specs: Send + Sync {
+    /// A machine by the body of a request, the table `[vm.NAME]` in JSON.
+    ///
+    /// # Errors
+    /// The rule that the body breaks, and where.
+    fn machine(
+        &self,
+        name: &str,
+        body: &serde_json::Value,
+        known: &Known,
+    ) -> Result<NewMachine, Problem>;
+
+    /// What it takes to make everything as a spec says.
+    ///
+    /// # Errors
+    /// The rule that the spec breaks, with its file and line.
+    fn apply(&self, request: &ApplyRequest, known: &Known) -> Result<Wanted, Problem>;
+}
+
+/// What there is, for a spec to be understood against, as of one moment.
+pub struct Known {
+    /// A copy of the groups, to try things on. What is found is good for its generation.
+    pub framework: Framework,
+    /// The machines, the ended ones that are kept included.
+    pub machines: Vec<KnownMachine>,
+}
+
+/// A machine that there is.
+#[derive(Clone, Debug)]
+pub struct KnownMachine {
+    /// What it was asked to be.
+    pub asked: NewMachine,
+    /// False once it has ended.
+    pub alive: bool,
+}
+
+/// What it takes to make everything as a spec says.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// One plan.
+    pub commands: Vec<Command>,
+    /// Machines to make, after the plan is in force.
+    pub start: Vec<NewMachine>,
+    /// Machines to end.
+    pub stop: Vec<MachineName>,
+}
+
+/// A running API. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Handle {
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Serve the API at this listener until the handle is dropped.
+///
+/// # Errors
+/// What the kernel says to a thread or an epoll more.
+pub fn start(
+    listener: UnixListener,
+    keeper: Address<Request>,
+    events: Feed,
+    specs: Arc<dyn Specs>,
+    owner_uid: u32,
+) -> io::Result<Handle> {
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
+    let (end, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("api".into())
+        .spawn(move || {
+            runtime.block_on(async move {
+                let app = ask::App::new(keeper, specs, owner_uid, feed::serve(events));
+                let Ok(listener) = tokio::net::UnixListener::from_std(listener) else {
+                    return;
+                };
+                let router = router::router(Arc::new(app));
+                serve::serve(listener, router, owner_uid, ended).await;
+            });
+        })?;
+    Ok(Handle {
+        end: Some(end),
+        thread: Some(thread),
+    })
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

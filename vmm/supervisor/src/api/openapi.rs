@@ -1,0 +1,96 @@
+//! The API's description of itself, made of its types and handlers.
+
+use std::collections::BTreeMap;
+
+use management::api::Problem;
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr};
+use utoipa::{IntoResponses, OpenApi};
+
+use super::problem::{PROBLEM_JSON, Refused};
+use super::routes::{events, groups, lifecycle, machines, plan, show, tasks};
+
+/// The document of `/openapi.json`.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "Pinfold",
+        description = "The management API of a Pinfold supervisor, over its unix socket. Groups are \
+`HIERARCHY:/path`, tasks `MACHINE/vcpu0` or a thread id. A path of several components, as of a group, stands in a \
+URL with its slashes, or with them encoded.",
+        license(name = "Apache-2.0 OR MIT")
+    ),
+    paths(
+        plan::plan,
+        plan::apply,
+        machines::list,
+        machines::one,
+        machines::log,
+        machines::agent,
+        lifecycle::create,
+        lifecycle::remove,
+        lifecycle::state,
+        groups::hierarchies,
+        groups::hierarchy,
+        groups::root,
+        groups::group,
+        groups::read,
+        groups::write,
+        tasks::list,
+        tasks::one,
+        tasks::attach,
+        events::events,
+        show::proc_groups,
+        show::proc_task,
+        show::report,
+        show::version,
+        show::metrics,
+        show::openapi,
+    ),
+    components(schemas(Problem))
+)]
+pub struct Document;
+
+/// Every refusal there can be; which of them, each route's rules say.
+const REFUSALS: [(&str, &str); 11] = [
+    (
+        "400",
+        "The request is not well-formed: path, query, JSON, text",
+    ),
+    ("403", "EPERM, EACCES: the asker may not"),
+    ("404", "ENOENT, ESRCH: there is no such thing"),
+    ("405", "EOPNOTSUPP: another method is"),
+    ("408", "ETIMEDOUT: the body did not come"),
+    (
+        "409",
+        "EEXIST, EBUSY, ESTALE, ENOSPC, EIO and others: not as things are. EIO is the host's refusal",
+    ),
+    ("410", "ENODEV: it was removed meanwhile"),
+    ("413", "E2BIG: too much"),
+    ("415", "Another content type"),
+    (
+        "422",
+        "EINVAL, ERANGE and others: well-formed, and against a rule; an unknown field",
+    ),
+    (
+        "503",
+        "EAGAIN, ESHUTDOWN: too much to do, see Retry-After; or the supervisor is ending",
+    ),
+];
+
+impl IntoResponses for Refused {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let problem = || {
+            let schema = Ref::from_schema_name("Problem");
+            ContentBuilder::new().schema(Some(schema)).build()
+        };
+        let response = |what: &str| {
+            let builder = ResponseBuilder::new().description(what);
+            builder.content(PROBLEM_JSON, problem()).build().into()
+        };
+        REFUSALS
+            .iter()
+            .map(|(status, what)| ((*status).to_owned(), response(what)))
+            .collect()
+    }
+}

@@ -1,0 +1,159 @@
+//! Hierarchies, groups and their control files.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use container_core::{Command, GroupPath, HierarchyName};
+use management::api::{GroupView, Hierarchy};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{json, text};
+use crate::api::ask::App;
+use crate::api::extract::{InPath, InQuery, InText, Peer};
+use crate::api::problem::Refused;
+use crate::api::words;
+use crate::keeper::Request;
+
+/// Every hierarchy, in the order they were mounted.
+#[utoipa::path(get, path = "/v1/hierarchies",
+    responses((status = 200, description = "The hierarchies", body = Vec<Hierarchy>), Refused))]
+pub async fn hierarchies(State(app): State<Arc<App>>) -> Result<Response, Refused> {
+    Ok(json(&all(&app).await?))
+}
+
+async fn all(app: &App) -> Result<Vec<Hierarchy>, Refused> {
+    let all = app.ask(Request::Hierarchies).await?;
+    Ok(all.iter().map(words::hierarchy).collect())
+}
+
+/// One hierarchy.
+#[utoipa::path(get, path = "/v1/hierarchies/{name}", params(("name" = String, Path, description = "The hierarchy")),
+    responses((status = 200, description = "The hierarchy", body = Hierarchy), Refused))]
+pub async fn hierarchy(
+    State(app): State<Arc<App>>,
+    InPath(name): InPath<String>,
+) -> Result<Response, Refused> {
+    let name: HierarchyName = name.parse()?;
+    let mut named = all(&app).await?.into_iter();
+    let one = named.find(|one| one.name == name.as_str());
+    let one = one.ok_or_else(|| Refused::new("ENOENT", format!("there is no hierarchy {name}")))?;
+    Ok(json(&one))
+}
+
+/// How much to show.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct HowDeep {
+    /// The groups below as well.
+    #[serde(default)]
+    recursive: bool,
+}
+
+/// The root group of a hierarchy.
+#[utoipa::path(get, path = "/v1/groups/{hierarchy}",
+    params(("hierarchy" = String, Path, description = "The hierarchy"), HowDeep),
+    responses((status = 200, description = "The group", body = GroupView), Refused))]
+pub async fn root(
+    State(app): State<Arc<App>>,
+    InPath(hierarchy): InPath<String>,
+    InQuery(query): InQuery<HowDeep>,
+) -> Result<Response, Refused> {
+    let hierarchy: HierarchyName = hierarchy.parse()?;
+    view(&app, GroupPath::root(hierarchy), query.recursive).await
+}
+
+/// A group.
+#[utoipa::path(get, path = "/v1/groups/{hierarchy}/{path}",
+    params(("hierarchy" = String, Path, description = "The hierarchy"),
+        ("path" = String, Path, description = "The group's components, with slashes between"), HowDeep),
+    responses((status = 200, description = "The group", body = GroupView), Refused))]
+pub async fn group(
+    State(app): State<Arc<App>>,
+    InPath((hierarchy, path)): InPath<(String, String)>,
+    InQuery(query): InQuery<HowDeep>,
+) -> Result<Response, Refused> {
+    view(&app, words::group(&hierarchy, &path)?, query.recursive).await
+}
+
+async fn view(app: &App, group: GroupPath, recursive: bool) -> Result<Response, Refused> {
+    let path = group.clone();
+    let files = app
+        .ask(|reply| Request::Files { group: path, reply })
+        .await??;
+    let name = group.to_string();
+    let mut rows = app
+        .state()
+        .await?
+        .groups
+        .into_iter()
+        .skip_while(|row| row.group != name);
+    let Some(top) = rows.next() else {
+        return Err(Refused::new("ENOENT", format!("there is no group {name}")));
+    };
+    // Depth first: what is below stands behind, up to the next of its own depth.
+    let below = if recursive {
+        rows.take_while(|row| row.depth > top.depth).collect()
+    } else {
+        Vec::new()
+    };
+    Ok(json(&GroupView {
+        group: top,
+        files: files.iter().map(ToString::to_string).collect(),
+        below,
+    }))
+}
+
+/// Read a control file.
+#[utoipa::path(get, path = "/v1/files/{hierarchy}/{path}",
+    params(("hierarchy" = String, Path, description = "The hierarchy"),
+        ("path" = String, Path, description = "The group's components and the file, with slashes between")),
+    responses((status = 200, description = "Its text", body = String, content_type = "text/plain"), Refused))]
+pub async fn read(
+    State(app): State<Arc<App>>,
+    Peer(by): Peer,
+    InPath((hierarchy, path)): InPath<(String, String)>,
+) -> Result<Response, Refused> {
+    let (group, file) = group_and_file(&hierarchy, &path)?;
+    let read = app.ask(|reply| Request::Read {
+        by,
+        group,
+        file,
+        reply,
+    });
+    Ok(text(read.await??))
+}
+
+/// Write a control file.
+#[utoipa::path(put, path = "/v1/files/{hierarchy}/{path}",
+    params(("hierarchy" = String, Path, description = "The hierarchy"),
+        ("path" = String, Path, description = "The group's components and the file, with slashes between")),
+    request_body(content = String, content_type = "text/plain", description = "At most 64 KiB"),
+    responses((status = 204, description = "It is in force"), Refused))]
+pub async fn write(
+    State(app): State<Arc<App>>,
+    Peer(by): Peer,
+    InPath((hierarchy, path)): InPath<(String, String)>,
+    InText(value): InText,
+) -> Result<Response, Refused> {
+    let (group, file) = group_and_file(&hierarchy, &path)?;
+    let write = Command::Write { group, file, value };
+    let written = app.ask(|reply| Request::Plan {
+        by,
+        commands: vec![write],
+        generation: None,
+        dry_run: false,
+        reply,
+    });
+    written.await??;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The last component is the file.
+fn group_and_file(hierarchy: &str, path: &str) -> Result<(GroupPath, String), Refused> {
+    let (group, file) = path.rsplit_once('/').unwrap_or(("", path));
+    Ok((words::group(hierarchy, group)?, file.to_owned()))
+}

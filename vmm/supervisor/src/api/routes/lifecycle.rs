@@ -1,0 +1,177 @@
+//! Machines made, moved from state to state, and forgotten.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use container_core::{Credentials, MachineName};
+use management::Machine;
+use management::api::{StateRequest, WantedState};
+use serde::Deserialize;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use utoipa::IntoParams;
+
+use super::json;
+use super::machines::row;
+use crate::api::ask::App;
+use crate::api::extract::{InJson, InPath, InQuery, Peer};
+use crate::api::feed::Told;
+use crate::api::problem::Refused;
+use crate::keeper::{Order, Request};
+
+/// A client waits for a state at most this long, and has the state that is by then.
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
+
+/// Make a machine and start it. The body is the table `[vm.NAME]` of a spec file, in JSON.
+#[utoipa::path(post, path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
+    request_body(content = Object, description = "The table [vm.NAME] of a spec file"),
+    responses((status = 201, description = "Its process has been told what to build", body = Machine), Refused))]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    Peer(by): Peer,
+    InPath(name): InPath<String>,
+    InJson(body): InJson<serde_json::Map<String, serde_json::Value>>,
+) -> Result<Response, Refused> {
+    let name: MachineName = name.parse()?;
+    app.own(&by, "make machines")?;
+    let known = app.known().await?;
+    let machine = app.specs.machine(name.as_str(), &body.into(), &known)?;
+    let machine = Box::new(machine);
+    let created = app.ask(|reply| Request::Create { by, machine, reply });
+    created.await??;
+    let made = json(&row(&app, &name).await?);
+    let location = [(header::LOCATION, format!("/v1/machines/{name}"))];
+    Ok((StatusCode::CREATED, location, made).into_response())
+}
+
+/// Forget a machine that has ended.
+#[utoipa::path(delete, path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
+    responses((status = 204, description = "It is not known any more"), Refused))]
+pub async fn remove(
+    State(app): State<Arc<App>>,
+    Peer(by): Peer,
+    InPath(name): InPath<String>,
+) -> Result<Response, Refused> {
+    let machine: MachineName = name.parse()?;
+    app.own(&by, "remove machines")?;
+    let removed = app.ask(|reply| Request::Remove { by, machine, reply });
+    removed.await??;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Whether to wait.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Wait {
+    /// Answer when the machine is there, or after 30 s.
+    #[serde(default)]
+    wait: bool,
+}
+
+/// Tell a machine to go to a state.
+#[utoipa::path(put, path = "/v1/machines/{name}/state", request_body = StateRequest,
+    params(("name" = String, Path, description = "The machine"), Wait),
+    responses((status = 200, description = "It is there", body = Machine),
+        (status = 202, description = "It has been told", body = Machine), Refused))]
+pub async fn state(
+    State(app): State<Arc<App>>,
+    Peer(by): Peer,
+    InPath(name): InPath<String>,
+    InQuery(query): InQuery<Wait>,
+    InJson(request): InJson<StateRequest>,
+) -> Result<Response, Refused> {
+    let name: MachineName = name.parse()?;
+    app.own(&by, "give orders to machines")?;
+    if request.force && request.state != WantedState::Stopped {
+        return Err(Refused::new("EINVAL", "force goes with the state stopped"));
+    }
+    let told = app.feed.follow();
+    let now = row(&app, &name).await?;
+    order(&app, by, &name, order_for(request, &now.state)).await?;
+    let machine = match query.wait {
+        true => wait_for(&app, &name, request.state, told).await?,
+        false => row(&app, &name).await?,
+    };
+    let there = machine.state == state_word(request.state);
+    let status = if there {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    Ok((status, json(&machine)).into_response())
+}
+
+fn state_word(state: WantedState) -> &'static str {
+    match state {
+        WantedState::Running => "running",
+        WantedState::Paused => "paused",
+        WantedState::Stopped => "ended",
+    }
+}
+
+/// What leads from a state to another; None where nothing has to.
+fn order_for(request: StateRequest, now: &str) -> Option<Order> {
+    match (request.state, now) {
+        (WantedState::Running, "ended") => Some(Order::Start),
+        (WantedState::Running, "paused") => Some(Order::Resume),
+        (WantedState::Stopped, "ended") => None,
+        (WantedState::Running, _) => None,
+        (WantedState::Paused, "paused") => None,
+        (WantedState::Paused, _) => Some(Order::Pause),
+        (WantedState::Stopped, _) if request.force => Some(Order::Kill),
+        (WantedState::Stopped, _) => Some(Order::Stop),
+    }
+}
+
+async fn order(
+    app: &App,
+    by: Credentials,
+    name: &MachineName,
+    order: Option<Order>,
+) -> Result<(), Refused> {
+    let Some(order) = order else {
+        return Ok(());
+    };
+    let machine = name.clone();
+    let ordered = app.ask(|reply| Request::Order {
+        by,
+        machine,
+        order,
+        reply,
+    });
+    Ok(ordered.await??)
+}
+
+/// The machine once it is in a state, has ended, or has been waited for long enough. It is looked at again after each
+/// event about it.
+async fn wait_for(
+    app: &App,
+    name: &MachineName,
+    state: WantedState,
+    mut told: Receiver<Told>,
+) -> Result<Machine, Refused> {
+    let deadline = tokio::time::Instant::now() + WAIT_LIMIT;
+    loop {
+        let machine = row(app, name).await?;
+        if machine.state == state_word(state) || machine.state == "ended" {
+            return Ok(machine);
+        }
+        let about_it = async {
+            loop {
+                match told.recv().await {
+                    Ok(Told::Event(event)) if event.machine.as_deref() != Some(name.as_str()) => {}
+                    Ok(_) | Err(RecvError::Lagged(_)) => return Ok(()),
+                    Err(RecvError::Closed) => return Err(Refused::ending()),
+                }
+            }
+        };
+        match tokio::time::timeout_at(deadline, about_it).await {
+            Ok(event) => event?,
+            Err(_) => return Ok(machine),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Machines as they are.
+
+use std::sync::Arc;
+
+use agent_protocol::{Answer, Ask};
+use axum::extract::State;
+use axum::response::Response;
+use container_core::MachineName;
+use management::Machine;
+use management::api::{AgentAnswer, AgentRequest, Question};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{json, text};
+use crate::api::ask::App;
+use crate::api::events::follow_log;
+use crate::api::extract::{InJson, InPath, InQuery, Peer};
+use crate::api::problem::Refused;
+use crate::keeper::Request;
+
+/// All machines, in the order they came.
+#[utoipa::path(get, path = "/v1/machines",
+    responses((status = 200, description = "The machines", body = Vec<Machine>), Refused))]
+pub async fn list(State(app): State<Arc<App>>) -> Result<Response, Refused> {
+    Ok(json(&app.state().await?.machines))
+}
+
+/// One machine.
+#[utoipa::path(get, path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
+    responses((status = 200, description = "The machine", body = Machine), Refused))]
+pub async fn one(
+    State(app): State<Arc<App>>,
+    InPath(name): InPath<String>,
+) -> Result<Response, Refused> {
+    Ok(json(&row(&app, &name.parse()?).await?))
+}
+
+/// A machine's row: of several lives under one name, the last.
+///
+/// # Errors
+/// ENOENT.
+pub async fn row(app: &App, name: &MachineName) -> Result<Machine, Refused> {
+    let machines = app.state().await?.machines;
+    let mut named = machines
+        .into_iter()
+        .rev()
+        .filter(|row| row.name == name.as_str());
+    named
+        .next()
+        .ok_or_else(|| Refused::new("ENOENT", format!("there is no machine {name}")))
+}
+
+/// How to read a log.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Follow {
+    /// Go on with what comes.
+    #[serde(default)]
+    follow: bool,
+}
+
+/// The end of a machine's serial console, at most 64 KiB. What a guest writes is its secret as much as its name:
+/// for root and the supervisor's user.
+#[utoipa::path(get, path = "/v1/machines/{name}/log",
+    params(("name" = String, Path, description = "The machine"), Follow),
+    responses((status = 200, description = "As the guest wrote it", body = String, content_type = "text/plain"), Refused))]
+pub async fn log(
+    State(app): State<Arc<App>>,
+    Peer(by): Peer,
+    InPath(name): InPath<String>,
+    InQuery(query): InQuery<Follow>,
+) -> Result<Response, Refused> {
+    let name: MachineName = name.parse()?;
+    app.own(&by, "read a console")?;
+    row(&app, &name).await?;
+    let Some(log) = app.feed.log(name.as_str()).await else {
+        return Err(Refused::ending());
+    };
+    Ok(match query.follow {
+        true => text(follow_log(log)),
+        false => text(log.end),
+    })
+}
+
+/// Ask a machine's guest for something. It has some seconds to answer.
+#[utoipa::path(post, path = "/v1/machines/{name}/agent", request_body = AgentRequest,
+    params(("name" = String, Path, description = "The machine")),
+    responses((status = 200, description = "What the guest says", body = AgentAnswer), Refused))]
+pub async fn agent(
+    State(app): State<Arc<App>>,
+    Peer(by): Peer,
+    InPath(name): InPath<String>,
+    InJson(request): InJson<AgentRequest>,
+) -> Result<Response, Refused> {
+    let machine: MachineName = name.parse()?;
+    app.own(&by, "ask a guest")?;
+    let ask = match request.ask {
+        Question::Ping => Ask::Ping,
+        Question::Info => Ask::Info,
+        Question::Shutdown => Ask::Shutdown,
+    };
+    let answer = app.ask(|reply| Request::AskAgent {
+        by,
+        machine,
+        ask,
+        reply,
+    });
+    Ok(json(&match answer.await?? {
+        Answer::Pong => AgentAnswer::Pong,
+        Answer::Info {
+            agent,
+            vcpus,
+            uptime_ns,
+        } => AgentAnswer::Info {
+            agent,
+            vcpus,
+            uptime_ns,
+        },
+        Answer::Ending => AgentAnswer::Ending,
+        Answer::Declined { why } => AgentAnswer::Declined { why },
+    }))
+}

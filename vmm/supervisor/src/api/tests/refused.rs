@@ -1,0 +1,152 @@
+//! Each class of bad input, and its one form of answer.
+
+use serde_json::json;
+
+use super::support::Served;
+
+#[test]
+fn what_is_not_well_formed_is_400() {
+    let served = Served::start();
+    let post = "POST /v1/plan HTTP/1.1\r\ncontent-type: application/json";
+    served.ask(post, b"{\"commands\": [").refused(400, "EINVAL");
+    served.ask(post, b"").refused(400, "EINVAL");
+    served.ask(post, b"\xff\xfe").refused(400, "EINVAL");
+    served
+        .get("/v1/groups/billing?recursive=maybe")
+        .refused(400, "EINVAL");
+    served
+        .get("/v1/groups/billing?unknown=1")
+        .refused(400, "EINVAL");
+    served.get("/v1/tasks/%ff").refused(400, "EINVAL");
+    served.get("/v1/events?since=abc").refused(400, "EINVAL");
+    served.get("/v1/events?limit=4097").refused(400, "EINVAL");
+    let text = "PUT /v1/files/billing/tenant/tasks HTTP/1.1\r\ncontent-type: text/plain";
+    served.ask(text, b"\xff").refused(400, "EINVAL");
+}
+
+#[test]
+fn unknown_fields_wrong_types_and_broken_rules_are_422() {
+    let served = Served::start();
+    for body in [
+        json!({"commands": [], "comands": []}),
+        json!({"commands": "mkdir"}),
+        json!({"commands": [{"op": "dance"}]}),
+        json!({"commands": [{"op": "mkdir", "group": "billing:/x", "mode": 7}]}),
+        json!({"commands": [{"op": "mkdir", "group": "billing:relative"}]}),
+        json!([]),
+        json!(null),
+    ] {
+        let answer = served.send("POST", "/v1/plan", &body);
+        answer.refused(422, "EINVAL");
+    }
+    let wrong = json!({"state": "running", "force": true});
+    served
+        .send("PUT", "/v1/machines/web/state", &wrong)
+        .refused(422, "EINVAL");
+    served
+        .send("PUT", "/v1/machines/-x/state", &wrong)
+        .refused(422, "EINVAL");
+    let other = json!({"group": "placement:/"});
+    served
+        .send("PUT", "/v1/tasks/web%2Fvcpu0/groups/billing", &other)
+        .refused(422, "EINVAL");
+}
+
+#[test]
+fn a_refusal_of_a_plan_names_its_command_and_changes_nothing() {
+    let served = Served::start();
+    let commands = json!({"commands": [
+        {"op": "mkdir", "group": "billing:/new"},
+        {"op": "mkdir", "group": "billing:/tenant"},
+    ]});
+    let problem = served
+        .send("POST", "/v1/plan", &commands)
+        .refused(409, "EEXIST");
+    assert_eq!(problem.command, Some(1));
+    let commands = json!({"commands": [
+        {"op": "mkdir", "group": "billing:/new"},
+        {"op": "attach", "group": "billing:/new", "task": "web/vcpu7"},
+    ]});
+    let problem = served
+        .send("POST", "/v1/plan", &commands)
+        .refused(404, "ESRCH");
+    assert_eq!(problem.command, Some(1));
+    served.get("/v1/groups/billing/new").refused(404, "ENOENT");
+}
+
+#[test]
+fn a_plan_for_other_groups_than_there_are_is_stale() {
+    let served = Served::start();
+    let plan = |generation: u64, group: &str| json!({"generation": generation, "commands": [{"op": "mkdir", "group": group}]});
+    let dry = json!({"commands": []});
+    let dry = served.send("POST", "/v1/plan?dry_run=true", &dry).json();
+    let generation = dry["generation"].as_u64().unwrap();
+    let first = served.send("POST", "/v1/plan", &plan(generation, "billing:/1"));
+    assert_eq!(first.status, 200, "{}", first.text);
+    let late = served.send("POST", "/v1/plan", &plan(generation, "billing:/2"));
+    assert_eq!(late.refused(409, "ESTALE").command, None);
+    served.get("/v1/groups/billing/2").refused(404, "ENOENT");
+}
+
+#[test]
+fn what_is_not_there_is_404() {
+    let served = Served::start();
+    for (path, errno) in [
+        ("/", "ENOENT"),
+        ("/v1/nothing", "ENOENT"),
+        ("/v1/machines/web", "ENOENT"),
+        ("/v1/hierarchies/none", "ENOENT"),
+        ("/v1/groups/billing/none", "ENOENT"),
+        ("/v1/files/billing/none", "ENOENT"),
+        ("/v1/files/none/tasks", "ENOENT"),
+        ("/v1/tasks/web%2Fio", "ESRCH"),
+        ("/v1/tasks/1", "ESRCH"),
+        ("/v1/proc/web%2Fio/group", "ESRCH"),
+    ] {
+        let answer = served.get(path);
+        assert_eq!(answer.status, 404, "{path}: {answer:?}");
+        answer.refused(404, errno);
+    }
+}
+
+#[test]
+fn another_method_is_405_and_told_which_are_allowed() {
+    let served = Served::start();
+    let answer = served.send("DELETE", "/v1/plan", &json!({}));
+    answer.refused(405, "EOPNOTSUPP");
+    assert!(answer.head.contains("allow: post"), "{}", answer.head);
+    let answer = served.send("PATCH", "/v1/machines/web", &json!({}));
+    answer.refused(405, "EOPNOTSUPP");
+    assert!(answer.head.contains("delete"), "{}", answer.head);
+}
+
+#[test]
+fn too_much_is_413_and_another_type_is_415() {
+    let served = Served::start();
+    let post = "POST /v1/plan HTTP/1.1\r\ncontent-type: application/json";
+    served
+        .ask(post, &vec![b' '; (1 << 20) + 1])
+        .refused(413, "E2BIG");
+    let text = "PUT /v1/files/billing/tenant/tasks HTTP/1.1\r\ncontent-type: text/plain";
+    served
+        .ask(text, &vec![b'1'; (64 << 10) + 1])
+        .refused(413, "E2BIG");
+    let many = vec![json!({"op": "umount", "hierarchy": "x"}); 10_001];
+    served
+        .send("POST", "/v1/plan", &json!({ "commands": many }))
+        .refused(413, "E2BIG");
+    served
+        .ask("POST /v1/plan HTTP/1.1", b"{}")
+        .refused(415, "EINVAL");
+    let xml = "PUT /v1/files/billing/tenant/tasks HTTP/1.1\r\ncontent-type: application/json";
+    served.ask(xml, b"1").refused(415, "EINVAL");
+}
+
+#[test]
+fn a_supervisor_that_is_ending_says_so() {
+    let mut served = Served::start();
+    served.supervisor.take().unwrap().end();
+    let answer = served.get("/v1/machines");
+    answer.refused(503, "ESHUTDOWN");
+    assert!(answer.head.contains("retry-after: 1"));
+}

@@ -1,0 +1,135 @@
+//! The words of the API in those of the keeper, and back.
+
+use container_core::{Command, GroupPath, HierarchyInfo, HierarchyName, TaskId};
+use management::api;
+
+use super::ask::App;
+use super::problem::Refused;
+use crate::keeper::{Planned, PlannedEffect, Request};
+
+/// Commands of one plan, at most.
+const MAX_COMMANDS: usize = 10_000;
+
+impl App {
+    /// Understand a plan. A refusal names the command.
+    ///
+    /// # Errors
+    /// What the names in it are refused with; ESRCH for a task that there is not; E2BIG for too many.
+    pub(super) async fn commands(&self, all: Vec<api::Command>) -> Result<Vec<Command>, Refused> {
+        if all.len() > MAX_COMMANDS {
+            let rule = format!("{} commands are past {MAX_COMMANDS}", all.len());
+            return Err(Refused::new("E2BIG", rule));
+        }
+        let mut commands = Vec::with_capacity(all.len());
+        for (index, command) in all.into_iter().enumerate() {
+            let command = self
+                .command(command)
+                .await
+                .map_err(|Refused(mut problem)| {
+                    problem.command = Some(index);
+                    Refused(problem)
+                })?;
+            commands.push(command);
+        }
+        Ok(commands)
+    }
+
+    async fn command(&self, command: api::Command) -> Result<Command, Refused> {
+        use api::Command as C;
+        Ok(match command {
+            C::Mount {
+                hierarchy,
+                subsystems,
+            } => Command::Mount {
+                hierarchy: hierarchy.parse()?,
+                subsystems,
+            },
+            C::Umount { hierarchy } => Command::Unmount {
+                hierarchy: hierarchy.parse()?,
+            },
+            C::Mkdir { group } => Command::Mkdir {
+                group: group.parse()?,
+            },
+            C::Rmdir { group } => Command::Rmdir {
+                group: group.parse()?,
+            },
+            C::Rename { group, to } => Command::Rename {
+                group: group.parse()?,
+                to,
+            },
+            C::Chown {
+                group,
+                uid,
+                gid,
+                mode,
+            } => Command::Chown {
+                group: group.parse()?,
+                uid,
+                gid,
+                mode,
+            },
+            C::Set { group, file, value } => Command::Write {
+                group: group.parse()?,
+                file,
+                value,
+            },
+            C::Attach { group, task } => Command::Attach {
+                group: group.parse()?,
+                task: self.task(task).await?,
+            },
+            C::Clone { task, subsystem } => Command::Clone {
+                task: self.task(task).await?,
+                subsystem,
+            },
+        })
+    }
+
+    /// A living task by `MACHINE/KIND` or thread id.
+    ///
+    /// # Errors
+    /// ESRCH.
+    pub(super) async fn task(&self, name: String) -> Result<TaskId, Refused> {
+        let found = self.ask(|reply| Request::Find(name.clone(), reply)).await?;
+        found.ok_or_else(|| Refused::new("ESRCH", format!("no task {name} lives")))
+    }
+}
+
+/// A group by the parts of a path: its hierarchy, and what follows, without a slash at its head.
+///
+/// # Errors
+/// EINVAL or ENAMETOOLONG for what no group can be called.
+pub fn group(hierarchy: &str, path: &str) -> Result<GroupPath, Refused> {
+    let hierarchy: HierarchyName = hierarchy.parse()?;
+    Ok(GroupPath::new(hierarchy, &format!("/{path}"))?)
+}
+
+pub fn hierarchy(info: &HierarchyInfo) -> api::Hierarchy {
+    api::Hierarchy {
+        name: info.name.to_string(),
+        subsystems: info.subsystems.iter().map(ToString::to_string).collect(),
+        groups: info.groups,
+        mounted: info.mounted,
+    }
+}
+
+pub fn plan(planned: &Planned) -> api::Plan {
+    api::Plan {
+        generation: planned.generation.0,
+        effects: planned.effects.iter().map(effect).collect(),
+        committed: planned.committed,
+        took_ns: planned.took_ns,
+    }
+}
+
+fn effect(effect: &PlannedEffect) -> api::Effect {
+    match effect {
+        PlannedEffect::Pin { task, cpus, before } => api::Effect::Pin {
+            task: task.to_string(),
+            cpus: cpus.to_string(),
+            before: before.map(|cpus| cpus.to_string()),
+        },
+        PlannedEffect::Sample { task } => api::Effect::Sample {
+            task: task.to_string(),
+        },
+    }
+}

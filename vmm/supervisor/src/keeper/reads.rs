@@ -1,0 +1,88 @@
+//! Reads: what changes nothing, and is answered also while a change is under way.
+
+use container_core::{Errno, Refusal, TaskId, Tid};
+use management::Report;
+
+use super::machines::State;
+use super::{EventPage, Keeper, Request};
+use crate::EventId;
+use crate::api::{Known, KnownMachine};
+
+impl Keeper {
+    /// Answer one.
+    pub(super) fn on_read(&mut self, request: Request) {
+        match request {
+            Request::Find(name, reply) => reply.send(self.find(&name)),
+            Request::Read {
+                by,
+                group,
+                file,
+                reply,
+            } => {
+                self.sample_all();
+                reply.send(self.framework.read(&by, &group, &file));
+            }
+            Request::Files { group, reply } => reply.send(self.framework.files(&group)),
+            Request::Hierarchies(reply) => reply.send(self.framework.hierarchies()),
+            Request::ProcGroups(reply) => reply.send(self.framework.proc_groups()),
+            Request::ProcTask { task, reply } => reply.send(self.proc_task(&task)),
+            Request::EventsSince { last, most, reply } => reply.send(self.events_since(last, most)),
+            Request::Known(reply) => reply.send(self.copy()),
+            Request::Report(reply) => {
+                self.sample_all();
+                let events = self.log.kept().cloned().collect();
+                let state = self.state();
+                reply.send(Report { events, ..state });
+            }
+            Request::State(reply) => {
+                self.sample_all();
+                reply.send(self.state());
+            }
+            _ => unreachable!("every other request is taken before"),
+        }
+    }
+
+    fn copy(&self) -> Known {
+        let machines = self.machines.iter().map(|(_, machine)| KnownMachine {
+            asked: machine.asked.clone(),
+            alive: machine.state != State::Ended,
+        });
+        Known {
+            framework: self.framework.clone(),
+            machines: machines.collect(),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<TaskId> {
+        match name.parse::<u32>() {
+            Ok(tid) => self.framework.task_by_tid(Tid(tid)),
+            Err(_) => self.framework.task_by_name(&name.parse().ok()?),
+        }
+    }
+
+    fn proc_task(&self, name: &str) -> Result<String, Refusal> {
+        let found = self.find(name);
+        let task =
+            found.ok_or_else(|| Refusal::new(Errno::ESRCH, format!("no task {name} lives")))?;
+        self.framework.task_group_lines(task)
+    }
+
+    fn events_since(&self, last: Option<EventId>, most: usize) -> EventPage {
+        let newest = self.log.last();
+        let start = EventId { seq: 0, ..newest };
+        let since = self.log.since(last.unwrap_or(start), most);
+        let given = since.events.len() as u64;
+        EventPage {
+            lost: since.lost,
+            last: match given {
+                0 => newest,
+                _ => EventId {
+                    seq: since.first + given - 1,
+                    ..newest
+                },
+            },
+            more: since.more,
+            events: since.events.into_iter().cloned().collect(),
+        }
+    }
+}
