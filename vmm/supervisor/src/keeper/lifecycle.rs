@@ -116,14 +116,21 @@ impl Keeper {
                 if let Some(machine) = self.machines.get_mut(id) {
                     machine.waited = launching.waited;
                 }
+                self.tell_of(id, "machine_starting", "has its process, and is built");
                 if let Some(reply) = reply {
                     reply.send(Ok(()));
                 }
             }
-            (Err(why), Some(reply)) => reply.send(Err(ChangeError::Host {
-                why,
-                drifted: Vec::new(),
-            })),
+            (Err(why), Some(reply)) => {
+                reply.send(Err(ChangeError::Host {
+                    why,
+                    drifted: Vec::new(),
+                }));
+                // One that waited for its restart when it was told to start waits on.
+                if let Some(id) = former {
+                    self.wait_with_restart(id);
+                }
+            }
             (Err(why), None) => {
                 if let Some(id) = former {
                     self.wait_again(id, Duration::ZERO, &format!(": {why}"));
@@ -190,6 +197,7 @@ impl Keeper {
         };
         if machine.state == State::Ended {
             if ends && machine.restart_at.take().is_some() {
+                machine.end_ordered = true;
                 self.tell_of(id, "machine_stays_ended", "is not started again, by order");
                 return Ok(());
             }

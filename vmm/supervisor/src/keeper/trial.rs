@@ -17,8 +17,8 @@ use crate::NewMachine;
 
 /// Descriptors that the supervisor holds of a thread: its directory, its schedstat, its counter.
 const DESCRIPTORS_A_THREAD: u64 = 3;
-/// And of a machine beside its threads: link, console, two pidfds, the task directory, some agents' streams.
-const DESCRIPTORS_A_MACHINE: u64 = 16;
+/// And of a machine beside its threads: link, console, two pidfds, the task directory, its agents' streams.
+const DESCRIPTORS_A_MACHINE: u64 = 9;
 /// Threads beside the vCPUs: io, control, KVM's.
 const OTHER_THREADS: u64 = 4;
 /// What the supervisor needs for itself and its clients.

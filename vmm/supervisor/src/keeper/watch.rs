@@ -88,7 +88,7 @@ impl Keeper {
     }
 
     /// Machines that have not done in time what they had to.
-    fn kill_overdue(&mut self, now: Instant) {
+    pub(super) fn kill_overdue(&mut self, now: Instant) {
         let overdue: Vec<(MachineId, &'static str)> = self
             .machines
             .iter()
@@ -101,6 +101,11 @@ impl Keeper {
             })
             .collect();
         for (id, what) in overdue {
+            if self.is_dead(id) {
+                // Nobody has told so: the wire could not watch it.
+                self.on_died(id);
+                continue;
+            }
             // What it said of its end was no truth.
             let said = self
                 .machines
@@ -109,6 +114,11 @@ impl Keeper {
             let said = said.map(|said| format!("{said}: ")).unwrap_or_default();
             self.kill(id, format!("{said}{what}"));
         }
+    }
+
+    fn is_dead(&self, id: MachineId) -> bool {
+        let process = self.machines.get(id).and_then(|m| m.process.as_ref());
+        process.is_some_and(|process| !matches!(process.wait_without_reaping(true), Ok(None)))
     }
 
     fn look_for_drift(&mut self) {

@@ -1,12 +1,14 @@
 //! What is left of a machine that has ended, and how it comes back.
 
+use std::time::{Duration, Instant};
+
 use container_core::{Errno, TaskKind, Tid};
 use host::TaskDirectory;
 
 use super::{ROOT, Stage, in_group, name, refused, with};
-use crate::Restart;
 use crate::keeper::Order;
 use crate::keeper::stage::{self, group, new_machine};
+use crate::{Restart, WIRE_MAILBOX, wire};
 
 #[test]
 fn a_machine_that_has_ended_is_removed_and_the_ledger_keeps_its_sums() {
@@ -156,6 +158,42 @@ fn a_machine_whose_place_is_gone_waits_for_it() {
     assert!(stage.asked_for().is_none());
     let told = stage.told("machine_restarting");
     assert!(told[1].contains("in 2 s: task web/vcpu0"), "{told:?}");
+}
+
+#[test]
+fn a_start_that_fails_leaves_a_machine_that_waited_for_its_restart_waiting() {
+    let mut stage = Stage::new();
+    stage.create(with("web", |machine| machine.restart = Restart::Always));
+    let web = stage.launched();
+    stage.ends(web, "exit 1");
+    assert_eq!(stage.order("web", Order::Start), None);
+    stage.asked_for().unwrap();
+    let no_process = Err("no process".to_owned());
+    stage.keeper.on_launched(&name("web"), no_process);
+    assert!(!stage.keeper.is_idle());
+    stage.later();
+    assert!(stage.asked_for().is_some());
+}
+
+#[test]
+fn a_machine_that_the_wire_could_not_watch_is_buried_all_the_same() {
+    let mut stage = Stage::new();
+    let unheard = std::iter::repeat_with(|| wire::Request::End);
+    for request in unheard.take(WIRE_MAILBOX) {
+        stage.keeper.wire.try_send(request).unwrap();
+    }
+    stage.create(new_machine("web"));
+    let web = stage.launched();
+    let machine = stage.keeper.machines.get(web).unwrap();
+    let end = machine.verdict.clone().unwrap();
+    assert!(end.contains("could not be watched"), "{end}");
+    let process = machine.process.as_ref().unwrap();
+    process.wait_without_reaping(false).unwrap();
+    let an_hour = Duration::from_secs(3600);
+    stage.keeper.kill_overdue(Instant::now() + an_hour);
+    assert_eq!(stage.told("machine_ended").len(), 1);
+    assert_eq!(stage.told("machine_killed").len(), 1);
+    stage.remove("web").unwrap();
 }
 
 #[test]
