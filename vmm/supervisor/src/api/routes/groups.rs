@@ -15,7 +15,8 @@ use crate::api::words;
 use crate::keeper::Request;
 
 /// Every hierarchy, in the order they were mounted.
-#[utoipa::path(get, path = "/v1/hierarchies",
+#[utoipa::path(get, operation_id = "list_hierarchies",
+    path = "/v1/hierarchies",
     responses((status = 200, description = "The hierarchies", body = Vec<Hierarchy>), Refused))]
 pub async fn hierarchies(app: Client) -> Result<Response, Refused> {
     Ok(json(&all(&app).await?))
@@ -27,7 +28,8 @@ async fn all(app: &Client) -> Result<Vec<Hierarchy>, Refused> {
 }
 
 /// One hierarchy.
-#[utoipa::path(get, path = "/v1/hierarchies/{name}", params(("name" = String, Path, description = "The hierarchy")),
+#[utoipa::path(get, operation_id = "show_hierarchy",
+    path = "/v1/hierarchies/{name}", params(("name" = String, Path, description = "The hierarchy")),
     responses((status = 200, description = "The hierarchy", body = Hierarchy), Refused))]
 pub async fn hierarchy(app: Client, InPath(name): InPath<String>) -> Result<Response, Refused> {
     let name: HierarchyName = name.parse()?;
@@ -48,7 +50,8 @@ pub struct HowDeep {
 }
 
 /// The root group of a hierarchy.
-#[utoipa::path(get, path = "/v1/groups/{hierarchy}",
+#[utoipa::path(get, operation_id = "show_root_group",
+    path = "/v1/groups/{hierarchy}",
     params(("hierarchy" = String, Path, description = "The hierarchy"), HowDeep),
     responses((status = 200, description = "The group", body = GroupView), Refused))]
 pub async fn root(
@@ -61,7 +64,8 @@ pub async fn root(
 }
 
 /// A group.
-#[utoipa::path(get, path = "/v1/groups/{hierarchy}/{path}",
+#[utoipa::path(get, operation_id = "show_group",
+    path = "/v1/groups/{hierarchy}/{path}",
     params(("hierarchy" = String, Path, description = "The hierarchy"),
         ("path" = String, Path, description = "The group's components, with slashes between"), HowDeep),
     responses((status = 200, description = "The group", body = GroupView), Refused))]
@@ -102,7 +106,8 @@ async fn view(app: &Client, group: GroupPath, recursive: bool) -> Result<Respons
 }
 
 /// Read a control file.
-#[utoipa::path(get, path = "/v1/files/{hierarchy}/{path}",
+#[utoipa::path(get, operation_id = "read_file",
+    path = "/v1/files/{hierarchy}/{path}",
     params(("hierarchy" = String, Path, description = "The hierarchy"),
         ("path" = String, Path, description = "The group's components and the file, with slashes between")),
     responses((status = 200, description = "Its text", body = String, content_type = "text/plain"), Refused))]
@@ -121,7 +126,8 @@ pub async fn read(
 }
 
 /// Write a control file.
-#[utoipa::path(put, path = "/v1/files/{hierarchy}/{path}",
+#[utoipa::path(put, operation_id = "write_file",
+    path = "/v1/files/{hierarchy}/{path}",
     params(("hierarchy" = String, Path, description = "The hierarchy"),
         ("path" = String, Path, description = "The group's components and the file, with slashes between")),
     request_body(content = String, content_type = "text/plain", description = "At most 64 KiB"),

@@ -24,7 +24,8 @@ use crate::keeper::{Order, Request};
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Make a machine and start it. The body is the table `[vm.NAME]` of a spec file, in JSON.
-#[utoipa::path(post, path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
+#[utoipa::path(post, operation_id = "create_machine",
+    path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
     request_body(content = Object, description = "The table [vm.NAME] of a spec file"),
     responses((status = 201, description = "Its process has been told what to build", body = Machine), Refused))]
 pub async fn create(
@@ -49,7 +50,8 @@ pub async fn create(
 }
 
 /// Forget a machine that has ended.
-#[utoipa::path(delete, path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
+#[utoipa::path(delete, operation_id = "remove_machine",
+    path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
     responses((status = 204, description = "It is not known any more"), Refused))]
 pub async fn remove(app: Client, InPath(name): InPath<String>) -> Result<Response, Refused> {
     let machine: MachineName = name.parse()?;
@@ -74,7 +76,8 @@ pub struct Wait {
 }
 
 /// Tell a machine to go to a state.
-#[utoipa::path(put, path = "/v1/machines/{name}/state", request_body = StateRequest,
+#[utoipa::path(put, operation_id = "set_machine_state",
+    path = "/v1/machines/{name}/state", request_body = StateRequest,
     params(("name" = String, Path, description = "The machine"), Wait),
     responses((status = 200, description = "It is there", body = Machine),
         (status = 202, description = "It has been told", body = Machine), Refused))]

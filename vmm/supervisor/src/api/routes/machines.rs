@@ -16,14 +16,16 @@ use crate::api::problem::Refused;
 use crate::keeper::Request;
 
 /// All machines, in the order they came.
-#[utoipa::path(get, path = "/v1/machines",
+#[utoipa::path(get, operation_id = "list_machines",
+    path = "/v1/machines",
     responses((status = 200, description = "The machines", body = Vec<Machine>), Refused))]
 pub async fn list(app: Client) -> Result<Response, Refused> {
     Ok(json(&app.state().await?.machines))
 }
 
 /// One machine.
-#[utoipa::path(get, path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
+#[utoipa::path(get, operation_id = "show_machine",
+    path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
     responses((status = 200, description = "The machine", body = Machine), Refused))]
 pub async fn one(app: Client, InPath(name): InPath<String>) -> Result<Response, Refused> {
     Ok(json(&row(&app, &name.parse()?).await?))
@@ -56,7 +58,8 @@ pub struct Follow {
 
 /// The end of a machine's serial console, at most 64 KiB. What a guest writes is its secret as much as its name:
 /// for root and the supervisor's user.
-#[utoipa::path(get, path = "/v1/machines/{name}/log",
+#[utoipa::path(get, operation_id = "read_log",
+    path = "/v1/machines/{name}/log",
     params(("name" = String, Path, description = "The machine"), Follow),
     responses((status = 200, description = "As the guest wrote it", body = String, content_type = "text/plain"), Refused))]
 pub async fn log(
@@ -77,7 +80,8 @@ pub async fn log(
 }
 
 /// Ask a machine's guest for something. It has some seconds to answer.
-#[utoipa::path(post, path = "/v1/machines/{name}/agent", request_body = AgentRequest,
+#[utoipa::path(post, operation_id = "ask_guest",
+    path = "/v1/machines/{name}/agent", request_body = AgentRequest,
     params(("name" = String, Path, description = "The machine")),
     responses((status = 200, description = "What the guest says", body = AgentAnswer), Refused))]
 pub async fn agent(

@@ -13,14 +13,16 @@ use crate::api::words;
 use crate::keeper::Request;
 
 /// Every task, the dead included, by birth.
-#[utoipa::path(get, path = "/v1/tasks",
+#[utoipa::path(get, operation_id = "list_tasks",
+    path = "/v1/tasks",
     responses((status = 200, description = "The tasks", body = Vec<Task>), Refused))]
 pub async fn list(app: Client) -> Result<Response, Refused> {
     Ok(json(&app.state().await?.tasks))
 }
 
 /// One task: of several of that name or thread id the one that lives, else the last.
-#[utoipa::path(get, path = "/v1/tasks/{id}",
+#[utoipa::path(get, operation_id = "show_task",
+    path = "/v1/tasks/{id}",
     params(("id" = String, Path, description = "MACHINE/KIND with its slash encoded, or a thread id")),
     responses((status = 200, description = "The task", body = Task), Refused))]
 pub async fn one(app: Client, InPath(id): InPath<String>) -> Result<Response, Refused> {
@@ -33,7 +35,8 @@ pub async fn one(app: Client, InPath(id): InPath<String>) -> Result<Response, Re
 }
 
 /// Move a task into a group of one hierarchy.
-#[utoipa::path(put, path = "/v1/tasks/{id}/groups/{hierarchy}", request_body = AttachRequest,
+#[utoipa::path(put, operation_id = "attach_task",
+    path = "/v1/tasks/{id}/groups/{hierarchy}", request_body = AttachRequest,
     params(("id" = String, Path, description = "MACHINE/KIND with its slash encoded, or a thread id"),
         ("hierarchy" = String, Path, description = "The hierarchy that the group is in")),
     responses((status = 200, description = "What it did", body = Plan), Refused))]
