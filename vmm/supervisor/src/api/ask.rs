@@ -1,12 +1,16 @@
 //! Asking the keeper without ever waiting in its mailbox, and what all handlers share.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use actor::{Address, Reply, TrySendError};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use container_core::Credentials;
 use management::Report;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
+use super::extract::Peer;
 use super::feed::FeedHandle;
 use super::metrics::Requests;
 use super::problem::Refused;
@@ -15,17 +19,21 @@ use crate::keeper::Request;
 
 /// Requests of the API that may wait for the keeper at once. The rest of its mailbox is for the wire and the runner.
 const MOST_WAITING: usize = 128;
-/// Reports that may be made at once: one walks every task and group, on the keeper's thread.
-const REPORTS_AT_ONCE: usize = 4;
+/// Of these so many may be of others than root and the supervisor's user; the rest of theirs wait here, in turn.
+const OTHERS_WAITING: usize = 32;
+/// Reports that may be made at once for either: one walks every task and group, on the keeper's thread.
+const REPORTS_AT_ONCE: usize = 2;
 
 /// What every handler has.
 pub struct App {
-    pub(super) keeper: Address<Request>,
+    keeper: Address<Request>,
     pub(super) specs: Arc<dyn Specs>,
-    pub(super) owner_uid: u32,
+    owner_uid: u32,
     pub(super) feed: FeedHandle,
     pub(super) requests: Requests,
-    reports: Semaphore,
+    others: Semaphore,
+    own_reports: Semaphore,
+    others_reports: Semaphore,
 }
 
 impl App {
@@ -41,8 +49,42 @@ impl App {
             owner_uid,
             feed,
             requests: Requests::default(),
-            reports: Semaphore::new(REPORTS_AT_ONCE),
+            others: Semaphore::new(OTHERS_WAITING),
+            own_reports: Semaphore::new(REPORTS_AT_ONCE),
+            others_reports: Semaphore::new(REPORTS_AT_ONCE),
         }
+    }
+}
+
+/// Who asks, with what there is to ask. Root and the supervisor's user do not wait for others.
+#[derive(Clone)]
+pub struct Client {
+    app: Arc<App>,
+    /// By its connection.
+    pub(super) by: Credentials,
+}
+
+impl FromRequestParts<Arc<App>> for Client {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refused> {
+        let Peer(by) = Peer::from_request_parts(parts, app).await?;
+        let app = app.clone();
+        Ok(Client { app, by })
+    }
+}
+
+impl Deref for Client {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+impl Client {
+    fn is_own(&self) -> bool {
+        self.by.uid == 0 || self.by.uid == self.owner_uid
     }
 
     /// Ask the keeper, and sleep until it answers.
@@ -53,6 +95,10 @@ impl App {
         &self,
         request: impl FnOnce(Reply<T>) -> Request,
     ) -> Result<T, Refused> {
+        let _place = match self.is_own() {
+            true => None,
+            false => Some(turn(&self.others).await?),
+        };
         let (answer, answered) = oneshot::channel();
         let reply = actor::reply_to(move |value| {
             let _ = answer.send(value);
@@ -71,11 +117,7 @@ impl App {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub async fn state(&self) -> Result<Report, Refused> {
-        let _turn = self
-            .reports
-            .acquire()
-            .await
-            .map_err(|_| Refused::ending())?;
+        let _turn = turn(self.reports()).await?;
         self.ask(Request::State).await
     }
 
@@ -84,11 +126,7 @@ impl App {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub async fn report(&self) -> Result<Report, Refused> {
-        let _turn = self
-            .reports
-            .acquire()
-            .await
-            .map_err(|_| Refused::ending())?;
+        let _turn = turn(self.reports()).await?;
         self.ask(Request::Report).await
     }
 
@@ -105,18 +143,30 @@ impl App {
         self.ask(Request::Known).await
     }
 
+    fn reports(&self) -> &Semaphore {
+        match self.is_own() {
+            true => &self.own_reports,
+            false => &self.others_reports,
+        }
+    }
+
     /// What acts with the supervisor's own rights is for root and its own user.
     ///
     /// # Errors
     /// EPERM.
-    pub fn own(&self, by: &Credentials, what: &str) -> Result<(), Refused> {
-        if by.uid == 0 || by.uid == self.owner_uid {
+    pub fn own(&self, what: &str) -> Result<(), Refused> {
+        if self.is_own() {
             return Ok(());
         }
-        let (uid, owner) = (by.uid, self.owner_uid);
+        let (uid, owner) = (self.by.uid, self.owner_uid);
         Err(Refused::new(
             "EPERM",
             format!("user {uid} may not {what}: only root and the supervisor's user {owner} may"),
         ))
     }
+}
+
+async fn turn(semaphore: &Semaphore) -> Result<SemaphorePermit<'_>, Refused> {
+    // Never closed.
+    semaphore.acquire().await.map_err(|_| Refused::ending())
 }

@@ -5,7 +5,6 @@
 //! does not read at all is ended by its connection ([`patience`](super::patience)).
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use management::api::Gap;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
-use super::ask::App;
+use super::ask::Client;
 use super::feed::{Log, Told};
 use super::problem::Refused;
 use crate::EventId;
@@ -53,8 +52,8 @@ impl http_body::Body for Pieces {
 /// A page of events.
 ///
 /// # Errors
-/// As [`App::ask`].
-pub async fn page(app: &App, last: Option<EventId>, most: usize) -> Result<EventPage, Refused> {
+/// As [`Client::ask`].
+pub async fn page(app: &Client, last: Option<EventId>, most: usize) -> Result<EventPage, Refused> {
     app.ask(|reply| Request::EventsSince { last, most, reply })
         .await
 }
@@ -67,8 +66,8 @@ pub fn gap(page: &EventPage) -> Option<Gap> {
 /// The events that follow a number as server-sent events; without one, those from now on.
 ///
 /// # Errors
-/// As [`App::ask`].
-pub async fn stream(app: Arc<App>, last: Option<EventId>) -> Result<Body, Refused> {
+/// As [`Client::ask`].
+pub async fn stream(app: Client, last: Option<EventId>) -> Result<Body, Refused> {
     let told = app.feed.follow();
     let last = match last {
         Some(last) => last,
@@ -83,7 +82,7 @@ pub async fn stream(app: Arc<App>, last: Option<EventId>) -> Result<Body, Refuse
 }
 
 struct Follower {
-    app: Arc<App>,
+    app: Client,
     /// The last number that the client was sent.
     last: EventId,
     out: mpsc::Sender<Bytes>,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use management::api::Problem;
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr};
-use utoipa::{IntoResponses, OpenApi};
+use utoipa::openapi::schema::AdditionalProperties;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Schema};
+use utoipa::{IntoResponses, Modify, OpenApi};
 
 use super::problem::{PROBLEM_JSON, Refused};
 use super::routes::{events, groups, lifecycle, machines, plan, show, tasks};
@@ -47,9 +48,30 @@ URL with its slashes, or with them encoded.",
         show::metrics,
         show::openapi,
     ),
-    components(schemas(Problem))
+    components(schemas(Problem)),
+    modifiers(&Strict)
 )]
 pub struct Document;
+
+/// Says of commands too that unknown fields are refused: the derive says it of structs only.
+struct Strict;
+
+impl Modify for Strict {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let schemas = document.components.as_mut().map(|all| &mut all.schemas);
+        let Some(RefOr::T(Schema::OneOf(commands))) =
+            schemas.and_then(|schemas| schemas.get_mut("Command"))
+        else {
+            return;
+        };
+        for command in &mut commands.items {
+            if let RefOr::T(Schema::Object(command)) = command {
+                let no_others = AdditionalProperties::FreeForm(false);
+                command.additional_properties = Some(Box::new(no_others));
+            }
+        }
+    }
+}
 
 /// Every refusal there can be; which of them, each route's rules say.
 const REFUSALS: [(&str, &str); 11] = [

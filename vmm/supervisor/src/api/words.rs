@@ -3,14 +3,14 @@
 use container_core::{Command, GroupPath, HierarchyInfo, HierarchyName, TaskId};
 use management::api;
 
-use super::ask::App;
+use super::ask::Client;
 use super::problem::Refused;
 use crate::keeper::{Planned, PlannedEffect, Request};
 
 /// Commands of one plan, at most.
 const MAX_COMMANDS: usize = 10_000;
 
-impl App {
+impl Client {
     /// Understand a plan. A refusal names the command.
     ///
     /// # Errors

@@ -1,8 +1,5 @@
 //! What happened, as a page or as it happens.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use management::api::EventPage;
@@ -11,7 +8,7 @@ use utoipa::IntoParams;
 
 use super::json;
 use crate::EventId;
-use crate::api::ask::App;
+use crate::api::ask::Client;
 use crate::api::events::{gap, page, stream};
 use crate::api::extract::InQuery;
 use crate::api::problem::Refused;
@@ -42,7 +39,7 @@ pub struct Which {
     responses((status = 200, description = "A page, or a stream", content(
         (EventPage = "application/json"), (String = "text/event-stream"))), Refused))]
 pub async fn events(
-    State(app): State<Arc<App>>,
+    app: Client,
     headers: HeaderMap,
     InQuery(query): InQuery<Which>,
 ) -> Result<Response, Refused> {

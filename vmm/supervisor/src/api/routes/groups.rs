@@ -1,8 +1,5 @@
 //! Hierarchies, groups and their control files.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use container_core::{Command, GroupPath, HierarchyName};
@@ -11,31 +8,30 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{json, text};
-use crate::api::ask::App;
-use crate::api::extract::{InPath, InQuery, InText, Peer};
+use crate::api::ask::Client;
+use crate::api::extract::{InPath, InQuery, InText};
 use crate::api::problem::Refused;
 use crate::api::words;
 use crate::keeper::Request;
 
 /// Every hierarchy, in the order they were mounted.
-#[utoipa::path(get, path = "/v1/hierarchies",
+#[utoipa::path(get, operation_id = "list_hierarchies",
+    path = "/v1/hierarchies",
     responses((status = 200, description = "The hierarchies", body = Vec<Hierarchy>), Refused))]
-pub async fn hierarchies(State(app): State<Arc<App>>) -> Result<Response, Refused> {
+pub async fn hierarchies(app: Client) -> Result<Response, Refused> {
     Ok(json(&all(&app).await?))
 }
 
-async fn all(app: &App) -> Result<Vec<Hierarchy>, Refused> {
+async fn all(app: &Client) -> Result<Vec<Hierarchy>, Refused> {
     let all = app.ask(Request::Hierarchies).await?;
     Ok(all.iter().map(words::hierarchy).collect())
 }
 
 /// One hierarchy.
-#[utoipa::path(get, path = "/v1/hierarchies/{name}", params(("name" = String, Path, description = "The hierarchy")),
+#[utoipa::path(get, operation_id = "show_hierarchy",
+    path = "/v1/hierarchies/{name}", params(("name" = String, Path, description = "The hierarchy")),
     responses((status = 200, description = "The hierarchy", body = Hierarchy), Refused))]
-pub async fn hierarchy(
-    State(app): State<Arc<App>>,
-    InPath(name): InPath<String>,
-) -> Result<Response, Refused> {
+pub async fn hierarchy(app: Client, InPath(name): InPath<String>) -> Result<Response, Refused> {
     let name: HierarchyName = name.parse()?;
     let mut named = all(&app).await?.into_iter();
     let one = named.find(|one| one.name == name.as_str());
@@ -54,11 +50,12 @@ pub struct HowDeep {
 }
 
 /// The root group of a hierarchy.
-#[utoipa::path(get, path = "/v1/groups/{hierarchy}",
+#[utoipa::path(get, operation_id = "show_root_group",
+    path = "/v1/groups/{hierarchy}",
     params(("hierarchy" = String, Path, description = "The hierarchy"), HowDeep),
     responses((status = 200, description = "The group", body = GroupView), Refused))]
 pub async fn root(
-    State(app): State<Arc<App>>,
+    app: Client,
     InPath(hierarchy): InPath<String>,
     InQuery(query): InQuery<HowDeep>,
 ) -> Result<Response, Refused> {
@@ -67,19 +64,20 @@ pub async fn root(
 }
 
 /// A group.
-#[utoipa::path(get, path = "/v1/groups/{hierarchy}/{path}",
+#[utoipa::path(get, operation_id = "show_group",
+    path = "/v1/groups/{hierarchy}/{path}",
     params(("hierarchy" = String, Path, description = "The hierarchy"),
         ("path" = String, Path, description = "The group's components, with slashes between"), HowDeep),
     responses((status = 200, description = "The group", body = GroupView), Refused))]
 pub async fn group(
-    State(app): State<Arc<App>>,
+    app: Client,
     InPath((hierarchy, path)): InPath<(String, String)>,
     InQuery(query): InQuery<HowDeep>,
 ) -> Result<Response, Refused> {
     view(&app, words::group(&hierarchy, &path)?, query.recursive).await
 }
 
-async fn view(app: &App, group: GroupPath, recursive: bool) -> Result<Response, Refused> {
+async fn view(app: &Client, group: GroupPath, recursive: bool) -> Result<Response, Refused> {
     let path = group.clone();
     let files = app
         .ask(|reply| Request::Files { group: path, reply })
@@ -108,18 +106,18 @@ async fn view(app: &App, group: GroupPath, recursive: bool) -> Result<Response, 
 }
 
 /// Read a control file.
-#[utoipa::path(get, path = "/v1/files/{hierarchy}/{path}",
+#[utoipa::path(get, operation_id = "read_file",
+    path = "/v1/files/{hierarchy}/{path}",
     params(("hierarchy" = String, Path, description = "The hierarchy"),
         ("path" = String, Path, description = "The group's components and the file, with slashes between")),
     responses((status = 200, description = "Its text", body = String, content_type = "text/plain"), Refused))]
 pub async fn read(
-    State(app): State<Arc<App>>,
-    Peer(by): Peer,
+    app: Client,
     InPath((hierarchy, path)): InPath<(String, String)>,
 ) -> Result<Response, Refused> {
     let (group, file) = group_and_file(&hierarchy, &path)?;
     let read = app.ask(|reply| Request::Read {
-        by,
+        by: app.by,
         group,
         file,
         reply,
@@ -128,21 +126,21 @@ pub async fn read(
 }
 
 /// Write a control file.
-#[utoipa::path(put, path = "/v1/files/{hierarchy}/{path}",
+#[utoipa::path(put, operation_id = "write_file",
+    path = "/v1/files/{hierarchy}/{path}",
     params(("hierarchy" = String, Path, description = "The hierarchy"),
         ("path" = String, Path, description = "The group's components and the file, with slashes between")),
     request_body(content = String, content_type = "text/plain", description = "At most 64 KiB"),
     responses((status = 204, description = "It is in force"), Refused))]
 pub async fn write(
-    State(app): State<Arc<App>>,
-    Peer(by): Peer,
+    app: Client,
     InPath((hierarchy, path)): InPath<(String, String)>,
     InText(value): InText,
 ) -> Result<Response, Refused> {
     let (group, file) = group_and_file(&hierarchy, &path)?;
     let write = Command::Write { group, file, value };
     let written = app.ask(|reply| Request::Plan {
-        by,
+        by: app.by,
         commands: vec![write],
         generation: None,
         dry_run: false,

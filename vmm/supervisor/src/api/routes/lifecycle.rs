@@ -1,12 +1,10 @@
 //! Machines made, moved from state to state, and forgotten.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use container_core::{Credentials, MachineName};
+use container_core::MachineName;
 use management::Machine;
 use management::api::{StateRequest, WantedState};
 use serde::Deserialize;
@@ -16,8 +14,8 @@ use utoipa::IntoParams;
 
 use super::json;
 use super::machines::row;
-use crate::api::ask::App;
-use crate::api::extract::{InJson, InPath, InQuery, Peer};
+use crate::api::ask::Client;
+use crate::api::extract::{InJson, InPath, InQuery};
 use crate::api::feed::Told;
 use crate::api::problem::Refused;
 use crate::keeper::{Order, Request};
@@ -26,21 +24,25 @@ use crate::keeper::{Order, Request};
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Make a machine and start it. The body is the table `[vm.NAME]` of a spec file, in JSON.
-#[utoipa::path(post, path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
+#[utoipa::path(post, operation_id = "create_machine",
+    path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
     request_body(content = Object, description = "The table [vm.NAME] of a spec file"),
     responses((status = 201, description = "Its process has been told what to build", body = Machine), Refused))]
 pub async fn create(
-    State(app): State<Arc<App>>,
-    Peer(by): Peer,
+    app: Client,
     InPath(name): InPath<String>,
     InJson(body): InJson<serde_json::Map<String, serde_json::Value>>,
 ) -> Result<Response, Refused> {
     let name: MachineName = name.parse()?;
-    app.own(&by, "make machines")?;
+    app.own("make machines")?;
     let known = app.known().await?;
     let machine = app.specs.machine(name.as_str(), &body.into(), &known)?;
     let machine = Box::new(machine);
-    let created = app.ask(|reply| Request::Create { by, machine, reply });
+    let created = app.ask(|reply| Request::Create {
+        by: app.by,
+        machine,
+        reply,
+    });
     created.await??;
     let made = json(&row(&app, &name).await?);
     let location = [(header::LOCATION, format!("/v1/machines/{name}"))];
@@ -48,16 +50,17 @@ pub async fn create(
 }
 
 /// Forget a machine that has ended.
-#[utoipa::path(delete, path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
+#[utoipa::path(delete, operation_id = "remove_machine",
+    path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
     responses((status = 204, description = "It is not known any more"), Refused))]
-pub async fn remove(
-    State(app): State<Arc<App>>,
-    Peer(by): Peer,
-    InPath(name): InPath<String>,
-) -> Result<Response, Refused> {
+pub async fn remove(app: Client, InPath(name): InPath<String>) -> Result<Response, Refused> {
     let machine: MachineName = name.parse()?;
-    app.own(&by, "remove machines")?;
-    let removed = app.ask(|reply| Request::Remove { by, machine, reply });
+    app.own("remove machines")?;
+    let removed = app.ask(|reply| Request::Remove {
+        by: app.by,
+        machine,
+        reply,
+    });
     removed.await??;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -73,25 +76,25 @@ pub struct Wait {
 }
 
 /// Tell a machine to go to a state.
-#[utoipa::path(put, path = "/v1/machines/{name}/state", request_body = StateRequest,
+#[utoipa::path(put, operation_id = "set_machine_state",
+    path = "/v1/machines/{name}/state", request_body = StateRequest,
     params(("name" = String, Path, description = "The machine"), Wait),
     responses((status = 200, description = "It is there", body = Machine),
         (status = 202, description = "It has been told", body = Machine), Refused))]
 pub async fn state(
-    State(app): State<Arc<App>>,
-    Peer(by): Peer,
+    app: Client,
     InPath(name): InPath<String>,
     InQuery(query): InQuery<Wait>,
     InJson(request): InJson<StateRequest>,
 ) -> Result<Response, Refused> {
     let name: MachineName = name.parse()?;
-    app.own(&by, "give orders to machines")?;
+    app.own("give orders to machines")?;
     if request.force && request.state != WantedState::Stopped {
         return Err(Refused::new("EINVAL", "force goes with the state stopped"));
     }
     let told = app.feed.follow();
     let now = row(&app, &name).await?;
-    order(&app, by, &name, order_for(request, &now.state)).await?;
+    order(&app, &name, order_for(request, &now.state)).await?;
     let machine = match query.wait {
         true => wait_for(&app, &name, request.state, told).await?,
         false => row(&app, &name).await?,
@@ -127,18 +130,13 @@ fn order_for(request: StateRequest, now: &str) -> Option<Order> {
     }
 }
 
-async fn order(
-    app: &App,
-    by: Credentials,
-    name: &MachineName,
-    order: Option<Order>,
-) -> Result<(), Refused> {
+async fn order(app: &Client, name: &MachineName, order: Option<Order>) -> Result<(), Refused> {
     let Some(order) = order else {
         return Ok(());
     };
     let machine = name.clone();
     let ordered = app.ask(|reply| Request::Order {
-        by,
+        by: app.by,
         machine,
         order,
         reply,
@@ -149,7 +147,7 @@ async fn order(
 /// The machine once it is in a state, has ended, or has been waited for long enough. It is looked at again after each
 /// event about it.
 async fn wait_for(
-    app: &App,
+    app: &Client,
     name: &MachineName,
     state: WantedState,
     mut told: Receiver<Told>,

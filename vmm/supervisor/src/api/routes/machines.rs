@@ -1,9 +1,6 @@
 //! Machines as they are.
 
-use std::sync::Arc;
-
 use agent_protocol::{Answer, Ask};
-use axum::extract::State;
 use axum::response::Response;
 use container_core::MachineName;
 use management::Machine;
@@ -12,26 +9,25 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{json, text};
-use crate::api::ask::App;
+use crate::api::ask::Client;
 use crate::api::events::follow_log;
-use crate::api::extract::{InJson, InPath, InQuery, Peer};
+use crate::api::extract::{InJson, InPath, InQuery};
 use crate::api::problem::Refused;
 use crate::keeper::Request;
 
 /// All machines, in the order they came.
-#[utoipa::path(get, path = "/v1/machines",
+#[utoipa::path(get, operation_id = "list_machines",
+    path = "/v1/machines",
     responses((status = 200, description = "The machines", body = Vec<Machine>), Refused))]
-pub async fn list(State(app): State<Arc<App>>) -> Result<Response, Refused> {
+pub async fn list(app: Client) -> Result<Response, Refused> {
     Ok(json(&app.state().await?.machines))
 }
 
 /// One machine.
-#[utoipa::path(get, path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
+#[utoipa::path(get, operation_id = "show_machine",
+    path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
     responses((status = 200, description = "The machine", body = Machine), Refused))]
-pub async fn one(
-    State(app): State<Arc<App>>,
-    InPath(name): InPath<String>,
-) -> Result<Response, Refused> {
+pub async fn one(app: Client, InPath(name): InPath<String>) -> Result<Response, Refused> {
     Ok(json(&row(&app, &name.parse()?).await?))
 }
 
@@ -39,7 +35,7 @@ pub async fn one(
 ///
 /// # Errors
 /// ENOENT.
-pub async fn row(app: &App, name: &MachineName) -> Result<Machine, Refused> {
+pub async fn row(app: &Client, name: &MachineName) -> Result<Machine, Refused> {
     let machines = app.state().await?.machines;
     let mut named = machines
         .into_iter()
@@ -62,17 +58,17 @@ pub struct Follow {
 
 /// The end of a machine's serial console, at most 64 KiB. What a guest writes is its secret as much as its name:
 /// for root and the supervisor's user.
-#[utoipa::path(get, path = "/v1/machines/{name}/log",
+#[utoipa::path(get, operation_id = "read_log",
+    path = "/v1/machines/{name}/log",
     params(("name" = String, Path, description = "The machine"), Follow),
     responses((status = 200, description = "As the guest wrote it", body = String, content_type = "text/plain"), Refused))]
 pub async fn log(
-    State(app): State<Arc<App>>,
-    Peer(by): Peer,
+    app: Client,
     InPath(name): InPath<String>,
     InQuery(query): InQuery<Follow>,
 ) -> Result<Response, Refused> {
     let name: MachineName = name.parse()?;
-    app.own(&by, "read a console")?;
+    app.own("read a console")?;
     row(&app, &name).await?;
     let Some(log) = app.feed.log(name.as_str()).await else {
         return Err(Refused::ending());
@@ -84,24 +80,24 @@ pub async fn log(
 }
 
 /// Ask a machine's guest for something. It has some seconds to answer.
-#[utoipa::path(post, path = "/v1/machines/{name}/agent", request_body = AgentRequest,
+#[utoipa::path(post, operation_id = "ask_guest",
+    path = "/v1/machines/{name}/agent", request_body = AgentRequest,
     params(("name" = String, Path, description = "The machine")),
     responses((status = 200, description = "What the guest says", body = AgentAnswer), Refused))]
 pub async fn agent(
-    State(app): State<Arc<App>>,
-    Peer(by): Peer,
+    app: Client,
     InPath(name): InPath<String>,
     InJson(request): InJson<AgentRequest>,
 ) -> Result<Response, Refused> {
     let machine: MachineName = name.parse()?;
-    app.own(&by, "ask a guest")?;
+    app.own("ask a guest")?;
     let ask = match request.ask {
         Question::Ping => Ask::Ping,
         Question::Info => Ask::Info,
         Question::Shutdown => Ask::Shutdown,
     };
     let answer = app.ask(|reply| Request::AskAgent {
-        by,
+        by: app.by,
         machine,
         ask,
         reply,

@@ -1,17 +1,14 @@
 //! Many changes as one.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use axum::response::Response;
-use container_core::{Credentials, Generation};
+use container_core::Generation;
 use management::api::{self, Applied, ApplyRequest, PlanRequest};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::json;
-use crate::api::ask::App;
-use crate::api::extract::{InJson, InQuery, Peer};
+use crate::api::ask::Client;
+use crate::api::extract::{InJson, InQuery};
 use crate::api::problem::Refused;
 use crate::api::{Wanted, words};
 use crate::keeper::{ChangeError, Order, Request};
@@ -30,25 +27,17 @@ pub struct DryRun {
 #[utoipa::path(post, path = "/v1/plan", params(DryRun), request_body = PlanRequest,
     responses((status = 200, description = "What it does, or did", body = api::Plan), Refused))]
 pub async fn plan(
-    State(app): State<Arc<App>>,
-    Peer(by): Peer,
+    app: Client,
     InQuery(query): InQuery<DryRun>,
     InJson(request): InJson<PlanRequest>,
 ) -> Result<Response, Refused> {
-    let planned = carry_out(
-        &app,
-        by,
-        request.commands,
-        request.generation,
-        query.dry_run,
-    );
+    let planned = carry_out(&app, request.commands, request.generation, query.dry_run);
     Ok(json(&planned.await?))
 }
 
 /// Plan, and commit unless it is a dry run. A refusal names the command.
 async fn carry_out(
-    app: &App,
-    by: Credentials,
+    app: &Client,
     commands: Vec<api::Command>,
     generation: Option<u64>,
     dry_run: bool,
@@ -56,7 +45,7 @@ async fn carry_out(
     let several = !commands.is_empty();
     let commands = app.commands(commands).await?;
     let planned = app.ask(|reply| Request::Plan {
-        by,
+        by: app.by,
         commands,
         generation: generation.map(Generation),
         dry_run,
@@ -84,17 +73,16 @@ async fn carry_out(
 #[utoipa::path(post, path = "/v1/apply", params(DryRun), request_body = ApplyRequest,
     responses((status = 200, description = "What it takes, or took", body = Applied), Refused))]
 pub async fn apply(
-    State(app): State<Arc<App>>,
-    Peer(by): Peer,
+    app: Client,
     InQuery(query): InQuery<DryRun>,
     InJson(request): InJson<ApplyRequest>,
 ) -> Result<Response, Refused> {
-    app.own(&by, "apply a spec")?;
+    app.own("apply a spec")?;
     let known = app.known().await?;
     let wanted = app.specs.apply(&request, &known)?;
     let commands = wanted.commands.clone();
     let generation = Some(known.framework.generation().0);
-    let plan = carry_out(&app, by, commands, generation, query.dry_run).await?;
+    let plan = carry_out(&app, commands, generation, query.dry_run).await?;
     let applied = Applied {
         commands: wanted.commands.clone(),
         plan,
@@ -106,16 +94,20 @@ pub async fn apply(
         stopped: wanted.stop.iter().map(ToString::to_string).collect(),
     };
     if !query.dry_run {
-        machines(&app, by, wanted).await?;
+        machines(&app, wanted).await?;
     }
     Ok(json(&applied))
 }
 
-async fn machines(app: &App, by: Credentials, wanted: Wanted) -> Result<(), Refused> {
+async fn machines(app: &Client, wanted: Wanted) -> Result<(), Refused> {
     for machine in wanted.start {
         let name = machine.name.clone();
         let machine = Box::new(machine);
-        let created = app.ask(|reply| Request::Create { by, machine, reply });
+        let created = app.ask(|reply| Request::Create {
+            by: app.by,
+            machine,
+            reply,
+        });
         created
             .await?
             .map_err(|error| of_machine(error, name.as_str()))?;
@@ -124,7 +116,7 @@ async fn machines(app: &App, by: Credentials, wanted: Wanted) -> Result<(), Refu
         let name = machine.clone();
         let order = Order::Stop;
         let ordered = app.ask(|reply| Request::Order {
-            by,
+            by: app.by,
             machine,
             order,
             reply,

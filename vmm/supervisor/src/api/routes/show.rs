@@ -1,8 +1,5 @@
 //! The whole state, in the forms that others read.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use management::Report;
@@ -10,7 +7,7 @@ use management::api::Version;
 use utoipa::OpenApi;
 
 use super::{json, text};
-use crate::api::ask::App;
+use crate::api::ask::Client;
 use crate::api::extract::InPath;
 use crate::api::metrics::{self, OPEN_METRICS};
 use crate::api::openapi::Document;
@@ -20,7 +17,7 @@ use crate::keeper::Request;
 /// The text of `/proc/cgroups`: a line a subsystem.
 #[utoipa::path(get, path = "/v1/proc/groups",
     responses((status = 200, description = "The lines", body = String, content_type = "text/plain"), Refused))]
-pub async fn proc_groups(State(app): State<Arc<App>>) -> Result<Response, Refused> {
+pub async fn proc_groups(app: Client) -> Result<Response, Refused> {
     Ok(text(app.ask(Request::ProcGroups).await?))
 }
 
@@ -28,10 +25,7 @@ pub async fn proc_groups(State(app): State<Arc<App>>) -> Result<Response, Refuse
 #[utoipa::path(get, path = "/v1/proc/{task}/group",
     params(("task" = String, Path, description = "MACHINE/KIND with its slash encoded, or a thread id")),
     responses((status = 200, description = "The lines", body = String, content_type = "text/plain"), Refused))]
-pub async fn proc_task(
-    State(app): State<Arc<App>>,
-    InPath(task): InPath<String>,
-) -> Result<Response, Refused> {
+pub async fn proc_task(app: Client, InPath(task): InPath<String>) -> Result<Response, Refused> {
     let lines = app.ask(|reply| Request::ProcTask { task, reply });
     Ok(text(lines.await??))
 }
@@ -39,7 +33,7 @@ pub async fn proc_task(
 /// Everything.
 #[utoipa::path(get, path = "/v1/report",
     responses((status = 200, description = "Everything", body = Report), Refused))]
-pub async fn report(State(app): State<Arc<App>>) -> Result<Response, Refused> {
+pub async fn report(app: Client) -> Result<Response, Refused> {
     Ok(json(&app.report().await?))
 }
 
@@ -58,7 +52,7 @@ pub async fn version() -> Response {
 #[utoipa::path(get, path = "/metrics",
     responses((status = 200, description = "The counters", body = String,
         content_type = "application/openmetrics-text"), Refused))]
-pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refused> {
+pub async fn metrics(app: Client) -> Result<Response, Refused> {
     let report = app.state().await?;
     let counts = app.feed.counts().await;
     let body = metrics::text(&report, &counts, &app.requests);

@@ -1,35 +1,31 @@
 //! Tasks: a thread of a machine each.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use axum::response::Response;
 use container_core::{Command, GroupPath, HierarchyName};
 use management::Task;
 use management::api::{AttachRequest, Plan};
 
 use super::json;
-use crate::api::ask::App;
-use crate::api::extract::{InJson, InPath, Peer};
+use crate::api::ask::Client;
+use crate::api::extract::{InJson, InPath};
 use crate::api::problem::Refused;
 use crate::api::words;
 use crate::keeper::Request;
 
 /// Every task, the dead included, by birth.
-#[utoipa::path(get, path = "/v1/tasks",
+#[utoipa::path(get, operation_id = "list_tasks",
+    path = "/v1/tasks",
     responses((status = 200, description = "The tasks", body = Vec<Task>), Refused))]
-pub async fn list(State(app): State<Arc<App>>) -> Result<Response, Refused> {
+pub async fn list(app: Client) -> Result<Response, Refused> {
     Ok(json(&app.state().await?.tasks))
 }
 
 /// One task: of several of that name or thread id the one that lives, else the last.
-#[utoipa::path(get, path = "/v1/tasks/{id}",
+#[utoipa::path(get, operation_id = "show_task",
+    path = "/v1/tasks/{id}",
     params(("id" = String, Path, description = "MACHINE/KIND with its slash encoded, or a thread id")),
     responses((status = 200, description = "The task", body = Task), Refused))]
-pub async fn one(
-    State(app): State<Arc<App>>,
-    InPath(id): InPath<String>,
-) -> Result<Response, Refused> {
+pub async fn one(app: Client, InPath(id): InPath<String>) -> Result<Response, Refused> {
     let tid: Option<u32> = id.parse().ok();
     let tasks = app.state().await?.tasks.into_iter();
     let named = tasks.filter(|task| task.name == id || Some(task.tid) == tid);
@@ -39,13 +35,13 @@ pub async fn one(
 }
 
 /// Move a task into a group of one hierarchy.
-#[utoipa::path(put, path = "/v1/tasks/{id}/groups/{hierarchy}", request_body = AttachRequest,
+#[utoipa::path(put, operation_id = "attach_task",
+    path = "/v1/tasks/{id}/groups/{hierarchy}", request_body = AttachRequest,
     params(("id" = String, Path, description = "MACHINE/KIND with its slash encoded, or a thread id"),
         ("hierarchy" = String, Path, description = "The hierarchy that the group is in")),
     responses((status = 200, description = "What it did", body = Plan), Refused))]
 pub async fn attach(
-    State(app): State<Arc<App>>,
-    Peer(by): Peer,
+    app: Client,
     InPath((id, hierarchy)): InPath<(String, String)>,
     InJson(request): InJson<AttachRequest>,
 ) -> Result<Response, Refused> {
@@ -60,7 +56,7 @@ pub async fn attach(
     }
     let task = app.task(id).await?;
     let attached = app.ask(|reply| Request::Plan {
-        by,
+        by: app.by,
         commands: vec![Command::Attach { group, task }],
         generation: None,
         dry_run: false,

@@ -124,3 +124,24 @@ fn who_is_unknown_may_not() {
         assert_eq!(ask(&router, None, "POST", "/v1/plan", plan).await.0, 403);
     });
 }
+
+#[test]
+fn what_others_ask_in_a_crowd_is_answered_in_turn() {
+    with_router(async |router| {
+        let asked: Vec<_> = (0..400)
+            .map(|_| {
+                let router = router.clone();
+                tokio::spawn(async move {
+                    ask(&router, Some(SOMEBODY), "GET", "/v1/hierarchies", "")
+                        .await
+                        .0
+                })
+            })
+            .collect();
+        let report = ask(&router, Some(Credentials::ROOT), "GET", "/v1/report", "").await;
+        assert_eq!(report.0, 200);
+        for answered in asked {
+            assert_eq!(answered.await.unwrap(), 200);
+        }
+    });
+}

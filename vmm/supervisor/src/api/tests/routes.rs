@@ -150,7 +150,7 @@ fn every_documented_operation_is_routed_and_every_reference_resolves() {
     let served = Served::start();
     let document = served.get("/openapi.json").json();
     let paths = document["paths"].as_object().unwrap();
-    let mut operations = 0;
+    let mut operations = std::collections::BTreeSet::new();
     for (path, methods) in paths {
         let concrete = path
             .replace("{hierarchy}", "billing")
@@ -170,10 +170,14 @@ fn every_documented_operation_is_routed_and_every_reference_resolves() {
                 "{method} {path}: {} is not documented",
                 answer.status
             );
-            operations += 1;
+            let id = methods[method]["operationId"].as_str().unwrap();
+            assert!(operations.insert(id), "{id} is the name of two operations");
         }
     }
-    assert_eq!(operations, 25);
+    assert_eq!(operations.len(), 25);
+    let commands = &document["components"]["schemas"]["Command"]["oneOf"];
+    let mut commands = commands.as_array().unwrap().iter();
+    assert!(commands.all(|command| command["additionalProperties"] == false));
     let text = document.to_string();
     for part in text.split("\"#/components/schemas/").skip(1) {
         let name = part.split('"').next().unwrap();

@@ -1,6 +1,19 @@
 //! Events: pages, streams, resuming, gaps.
 
-use super::support::{Served, next_event};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use container_core::{Command, Credentials, MachineName};
+use http_body_util::BodyExt;
+use tower_service::Service;
+
+use super::support::{Lines, PATIENCE, Served, next_event, supervisor};
+use crate::api::ask::App;
+use crate::api::extract::Peer;
+use crate::api::feed::{self, feed};
+use crate::api::router;
+use crate::{Notice, Onlooker, keeper};
 
 #[test]
 fn pages_follow_each_other_without_a_hole() {
@@ -117,4 +130,75 @@ fn what_the_log_no_longer_has_is_a_gap_of_known_size() {
     assert_eq!(next, page["last"].as_str().unwrap());
     let seq = |id: &str| id.split_once('.').unwrap().1.parse::<u64>().unwrap();
     assert_eq!(seq(&next), seq(&id) + 1);
+}
+
+/// A stream whose feed hears only what the test tells it, while the keeper makes groups 0, 1 and 2. Panics unless all
+/// three are told.
+fn three_are_told_after(notices: impl FnOnce(&Onlooker, Vec<management::Event>)) {
+    let supervisor = supervisor(Arc::new(|_| ()));
+    let keeper = supervisor.keeper();
+    let (onlooker, told) = feed();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let handle = feed::serve(told);
+        let app = App::new(keeper.clone(), Arc::new(Lines), 0, handle);
+        let mut request = Request::builder()
+            .uri("/v1/events")
+            .header("accept", "text/event-stream")
+            .body(Body::empty())
+            .unwrap();
+        request.extensions_mut().insert(Peer(Credentials::ROOT));
+        let response = router::router(Arc::new(app)).call(request).await;
+        let mut body = response.unwrap().into_body();
+        // By the second piece the stream has caught up and waits.
+        body.frame().await.unwrap().unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let commands = (0..3).map(|n| Command::Mkdir {
+            group: format!("billing:/{n}").parse().unwrap(),
+        });
+        let planned = keeper.call(|reply| keeper::Request::Plan {
+            by: Credentials::ROOT,
+            commands: commands.collect(),
+            generation: None,
+            dry_run: false,
+            reply,
+        });
+        planned.unwrap().unwrap();
+        let report = keeper.call(keeper::Request::Report).unwrap();
+        let newest = report.events.len() - 3;
+        notices(&onlooker, report.events[newest..].to_vec());
+        for n in 0..3 {
+            let piece = tokio::time::timeout(PATIENCE, body.frame()).await;
+            let piece = piece.unwrap().unwrap().unwrap().into_data().unwrap();
+            let text = String::from_utf8_lossy(&piece);
+            assert!(text.contains(&format!("\"billing:/{n}\"")), "{text}");
+        }
+    });
+    supervisor.end();
+}
+
+#[test]
+fn a_hole_in_the_numbers_is_filled_from_the_keeper() {
+    three_are_told_after(|onlooker, events| {
+        onlooker(Notice::Event(Box::new(events[2].clone())));
+    });
+}
+
+#[test]
+fn what_found_the_feed_full_is_told_though_nothing_follows() {
+    three_are_told_after(|onlooker, events| {
+        let machine: MachineName = "web".parse().unwrap();
+        for _ in 0..1024 {
+            onlooker(Notice::Console {
+                machine: machine.clone(),
+                bytes: vec![b'x'],
+            });
+        }
+        for event in events {
+            onlooker(Notice::Event(Box::new(event)));
+        }
+    });
 }

@@ -44,9 +44,7 @@ impl Specs for Lines {
                 name: name.into(),
                 memory_bytes: 4 << 20,
                 vcpus: 1,
-                guest: Guest::Tiny {
-                    script: Vec::new().into(),
-                },
+                guest: Guest::Tiny { script: Vec::new() },
                 vsock: None,
             },
             placement: Placement::default(),
