@@ -1,7 +1,8 @@
 //! Following the events of a supervisor, over lost connections.
 //!
 //! A stream that breaks off is begun again after the last number that was heard, so that whoever reads sees
-//! each event once; what the supervisor no longer has, it says itself.
+//! each event once; what the supervisor no longer has, it says itself, by a message `gap`. One of the client's own
+//! says that a stream broke off before its first number was heard, so that nobody knows what was missed.
 
 use std::collections::VecDeque;
 use std::thread;
@@ -19,6 +20,9 @@ const SEARCH: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// but at least this often.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The kind of a message that says that others are lost.
+pub const GAP: &str = "gap";
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -85,6 +89,12 @@ impl<'a> Events<'a> {
             }
             let Some((stream, parser)) = &mut self.stream else {
                 self.reconnect()?;
+                if self.last.is_none() {
+                    self.ready.push_back(Message {
+                        event: GAP.to_owned(),
+                        ..Message::default()
+                    });
+                }
                 continue;
             };
             match stream.next() {

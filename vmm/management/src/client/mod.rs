@@ -38,7 +38,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 pub use error::ClientError;
-pub use events::Events;
+pub use events::{Events, GAP};
 pub use sse::Message;
 pub use stream::Stream;
 

@@ -1,5 +1,9 @@
 //! Server-sent events as they come over the wire (WHATWG HTML, section 9.2.6): bytes in, messages out. Pure.
 
+use serde::de::DeserializeOwned;
+
+use super::ClientError;
+
 /// A message longer than this, or a line, is none of ours.
 const MAX_MESSAGE: usize = 1 << 20;
 
@@ -12,6 +16,17 @@ pub struct Message {
     pub event: String,
     /// Its lines.
     pub data: String,
+}
+
+impl Message {
+    /// The JSON in it.
+    ///
+    /// # Errors
+    /// [`ClientError::Protocol`] for what is not of this type.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        serde_json::from_str(&self.data)
+            .map_err(|error| ClientError::Protocol(format!("an event of another form: {error}")))
+    }
 }
 
 /// A stream's parser. Dies with its stream.

@@ -214,6 +214,18 @@ fn events_go_on_after_the_last_one_heard_when_the_stream_breaks_off() {
 }
 
 #[test]
+fn a_stream_that_broke_off_before_its_first_number_leaves_a_gap() {
+    let server = Server::new(
+        "gap",
+        vec![stream(""), stream("id: 9.5\nevent: gone\ndata: 7\n\n")],
+    );
+    let client = server.client();
+    let mut events = client.events(None).unwrap().map(Result::unwrap);
+    assert_eq!(events.next().unwrap().event, GAP);
+    assert_eq!(events.next().unwrap().json::<u8>().unwrap(), 7);
+}
+
+#[test]
 fn a_log_is_heard_as_it_comes() {
     let server = Server::new("log", vec![stream("one\ntwo\n\u{1b}")]);
     let client = server.client();
