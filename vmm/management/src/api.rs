@@ -199,3 +199,99 @@ pub struct Applied {
     /// Machines that it ends, since the spec does not have them.
     pub stopped: Vec<String>,
 }
+
+/// A group, what is known of it, and what can be read of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct GroupView {
+    /// The group.
+    pub group: crate::Group,
+    /// The names of its control files.
+    pub files: Vec<String>,
+    /// The groups below it, depth first; none but with `recursive`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub below: Vec<crate::Group>,
+}
+
+/// Where a task is to go: the body of `PUT /v1/tasks/ID/groups/HIERARCHY`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AttachRequest {
+    /// A group of that hierarchy: `HIERARCHY:/path`, or `/path`.
+    pub group: String,
+}
+
+/// Some events, and where to go on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventPage {
+    /// What is lost between the number that was asked for and the first of `events`, if anything is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<Gap>,
+    /// Oldest first.
+    pub events: Vec<crate::Event>,
+    /// Whether others follow.
+    pub more: bool,
+    /// The number to go on after, as `since`.
+    pub last: String,
+}
+
+/// Events that are no longer kept: the data of an event `gap` of the stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Gap {
+    /// How many; null where the number that was asked for is of another life of the supervisor, and nobody knows.
+    pub lost: Option<u64>,
+}
+
+/// A question to a machine's guest: the body of `POST /v1/machines/NAME/agent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentRequest {
+    /// What.
+    pub ask: Question,
+}
+
+/// What a guest can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// Whether anybody answers.
+    Ping,
+    /// Who it is and how it fares.
+    Info,
+    /// To end in good order.
+    Shutdown,
+}
+
+/// What a guest answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum AgentAnswer {
+    /// To a ping.
+    Pong,
+    /// Who it is.
+    Info {
+        /// Name and version of the agent.
+        agent: String,
+        /// vCPUs that the guest knows of.
+        vcpus: u16,
+        /// Nanoseconds since the agent started.
+        uptime_ns: u64,
+    },
+    /// It will end.
+    Ending,
+    /// It will not.
+    Declined {
+        /// One sentence.
+        why: String,
+    },
+}
+
+/// Who serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Version {
+    /// `pinfold`.
+    pub name: String,
+    /// Of the program.
+    pub version: String,
+    /// Of the routes and bodies: `v1`.
+    pub api: String,
+}

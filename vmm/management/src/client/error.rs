@@ -45,9 +45,10 @@ fn in_one_line(problem: &Problem) -> String {
 }
 
 impl ClientError {
-    /// Whether the supervisor has refused what was asked, as against failed at it.
+    /// Whether the supervisor has refused what was asked, as against failed at it: that the host would not do it
+    /// (EIO), or that the supervisor is too busy or is ending (503), is no rule.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, ClientError::Refused(problem) if problem.status < 500)
+        matches!(self, ClientError::Refused(problem) if problem.status < 500 && problem.errno != "EIO")
     }
 
     pub(super) fn connect(path: &Path, error: io::Error) -> Self {

@@ -118,11 +118,11 @@ fn requests_are_asked_and_answers_taken_apart() {
 
 #[test]
 fn a_refusal_is_its_problem_in_one_line() {
-    let problem = |status: &str, code: u16, detail: &str| {
+    let problem = |status: &str, code: u16, errno: &str, detail: &str| {
         let problem = Problem {
             status: code,
             detail: detail.into(),
-            errno: "EBUSY".into(),
+            errno: errno.into(),
             ..Problem::default()
         };
         let body = serde_json::to_string(&problem).unwrap();
@@ -131,20 +131,22 @@ fn a_refusal_is_its_problem_in_one_line() {
     let server = Server::new(
         "refusals",
         vec![
-            problem("409 Conflict", 409, "it is\nin use"),
-            problem("409 Conflict", 409, "it is in use (EBUSY)"),
-            problem("500 Internal Server Error", 500, "the host"),
+            problem("409 Conflict", 409, "EBUSY", "it is\nin use"),
+            problem("409 Conflict", 409, "EBUSY", "it is in use (EBUSY)"),
+            problem("409 Conflict", 409, "EIO", "the host refused"),
+            problem("503 Service Unavailable", 503, "EAGAIN", "too much waits"),
         ],
     );
     let client = server.client();
-    let mut refusals = (0..3).map(|_| client.get("/v1/version").unwrap_err());
+    let mut refusals = (0..4).map(|_| client.get("/v1/version").unwrap_err());
     for _ in 0..2 {
         let refusal = refusals.next().unwrap();
         assert!(refusal.is_refusal());
         assert_eq!(refusal.to_string(), "it is in use (EBUSY)");
     }
-    let failure = refusals.next().unwrap();
-    assert!(matches!(failure, ClientError::Refused(_)) && !failure.is_refusal());
+    for failure in refusals {
+        assert!(matches!(failure, ClientError::Refused(_)) && !failure.is_refusal());
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::ServerArgs;
 #[derive(Debug, Args)]
 #[command(after_help = ABOUT_EVENTS)]
 pub struct EventsArgs {
-    /// Only what came after this number, EPOCH.SEQ as `--json` shows it
+    /// Only what came after this number: EPOCH.SEQ as `--json` shows it, or SEQ alone
     #[arg(long, value_name = "N")]
     pub since: Option<String>,
     /// Go on as events happen, also over a restart of the supervisor
@@ -29,6 +29,6 @@ Examples:
   pinfold events
   pinfold events --follow
   pinfold events --json | jq -r 'select(.kind == \"released\") | .group'
-  pinfold events --follow --since 19a3f01c2b.58
+  pinfold events --since 58
 
 Without --since, --follow begins with what happens from now on.";

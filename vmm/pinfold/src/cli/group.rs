@@ -53,15 +53,15 @@ pub enum GroupVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Print a control file
+    /// Print a control file, or the names of all
     #[command(
-        after_help = "Examples:\n  pinfold group get billing:/tenant-a cpuacct.usage\n  pinfold group get placement:/gold cpuset.cpus"
+        after_help = "Examples:\n  pinfold group get billing:/tenant-a cpuacct.usage\n  pinfold group get placement:/gold cpuset.cpus\n  pinfold group get placement:/gold"
     )]
     Get {
         /// Of this group
         group: GroupPath,
-        /// Which
-        file: String,
+        /// Which; left out: the names of the files that it has
+        file: Option<String>,
     },
     /// A change.
     #[command(flatten)]

@@ -3,21 +3,13 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use management::api::{AgentAnswer, AgentRequest, Question};
 use management::client::{ClientError, route};
-use serde::Deserialize;
 
 use super::output::{harmless, print};
 use crate::cli::{AgentArgs, AgentAsk, REFUSED};
 use crate::run::socket;
 use crate::units::time;
-
-/// What a guest says of itself.
-#[derive(Debug, Deserialize)]
-struct Info {
-    agent: String,
-    vcpus: u32,
-    uptime_ns: u64,
-}
 
 /// Ask, and print the answer.
 ///
@@ -26,7 +18,13 @@ struct Info {
 pub fn agent(args: &AgentArgs) -> anyhow::Result<ExitCode> {
     let client = super::client(&args.server)?;
     let route = format!("{}/agent", route::machine(&args.machine));
-    let question = serde_json::json!({ "ask": args.ask.word() });
+    let question = AgentRequest {
+        ask: match args.ask {
+            AgentAsk::Ping => Question::Ping,
+            AgentAsk::Info => Question::Info,
+            AgentAsk::Shutdown => Question::Shutdown,
+        },
+    };
     let asked = Instant::now();
     let answer = match client.post(&route, &question) {
         // A run answers lines, and takes a request for one that it does not know.
@@ -36,22 +34,21 @@ pub fn agent(args: &AgentArgs) -> anyhow::Result<ExitCode> {
         other => other?,
     };
     let took = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    let said = match args.ask {
-        AgentAsk::Ping => format!("answered in {}", time(took)),
-        AgentAsk::Info => introduction(&answer.json()?),
-        AgentAsk::Shutdown => "the guest is ending".to_owned(),
+    let said = match answer.json()? {
+        AgentAnswer::Pong => format!("answered in {}", time(took)),
+        AgentAnswer::Info {
+            agent,
+            vcpus,
+            uptime_ns,
+        } => format!("{agent}, {vcpus} vCPUs, up {}", time(uptime_ns)),
+        AgentAnswer::Ending => "the guest is ending".to_owned(),
+        AgentAnswer::Declined { why } => {
+            eprintln!("pinfold: the guest declines: {}", harmless(&why));
+            return Ok(ExitCode::from(REFUSED));
+        }
     };
     print(&harmless(&said))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn introduction(info: &Info) -> String {
-    let Info {
-        agent,
-        vcpus,
-        uptime_ns,
-    } = info;
-    format!("{agent}, {vcpus} vCPUs, up {}", time(*uptime_ns))
 }
 
 /// Ask a run.

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use management::Event;
-use management::client::{Client, GAP, Message, route};
-use serde::Deserialize;
+use management::api::{EventPage, Gap};
+use management::client::{Client, ClientError, GAP, Message, route};
 
 use super::output::{harmless, print};
 use crate::cli::EventsArgs;
@@ -13,62 +13,58 @@ use crate::tree;
 /// So many events are asked for at once.
 const PAGE: usize = 1_000;
 
-/// Events as the supervisor hands them out.
-#[derive(Debug, Deserialize)]
-struct Page {
-    events: Vec<Event>,
-    /// How many are lost before the first, where somebody can say.
-    #[serde(default)]
-    lost: Option<u64>,
-    #[serde(default)]
-    more: bool,
-    /// From where to go on.
-    #[serde(default)]
-    last: Option<String>,
-}
-
 /// Print what has happened, or go on printing what happens.
 ///
 /// # Errors
 /// A refusal, no supervisor, or none any more.
 pub fn events(args: &EventsArgs) -> anyhow::Result<ExitCode> {
     let client = super::client(&args.server)?;
+    let since = args.since.as_deref();
+    let since = since
+        .map(|since| whole_number(&client, since))
+        .transpose()?;
     if !args.follow {
-        print_kept(&client, args)?;
+        print_kept(&client, since, args.json)?;
         return Ok(ExitCode::SUCCESS);
     }
-    for message in client.events(args.since.as_deref())? {
+    for message in client.events(since.as_deref())? {
         print(&shown(&message?, args.json)?)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// `EPOCH.58` of `#58`, 58 or itself: without an epoch, that of the supervisor that is asked.
+fn whole_number(client: &Client, since: &str) -> Result<String, ClientError> {
+    if since.contains('.') {
+        return Ok(since.to_owned());
+    }
+    let page: EventPage = client.get("/v1/events?limit=1")?.json()?;
+    let (epoch, _) = page.last.split_once('.').unwrap_or((&page.last, ""));
+    Ok(format!("{epoch}.{}", since.trim_start_matches('#')))
+}
+
 /// What the supervisor still has, a page at a time.
-fn print_kept(client: &Client, args: &EventsArgs) -> anyhow::Result<()> {
-    let mut since = args.since.clone();
+fn print_kept(client: &Client, mut since: Option<String>, json: bool) -> anyhow::Result<()> {
     loop {
         let mut route = format!("/v1/events?limit={PAGE}");
         if let Some(since) = &since {
             route += &format!("&since={}", route::component(since));
         }
-        let page: Page = client.get(&route)?.json()?;
-        if let Some(lost @ 1..) = page.lost
-            && since.is_some()
-        {
-            eprintln!("pinfold: {lost} events before these are no longer kept");
-        }
+        let page: EventPage = client.get(&route)?.json()?;
         let mut lines = String::new();
+        if let Some(gap) = page.gap {
+            lines += &hole(gap, json)?;
+            lines.push('\n');
+        }
         for event in &page.events {
-            lines += &one(event, args.json)?;
+            lines += &one(event, json)?;
             lines.push('\n');
         }
         print(&lines)?;
-        let last = page.events.last().map(|event| event.id.clone());
-        let last = page.last.or(last);
-        if !page.more || last == since || last.is_none() {
+        if !page.more || since.as_ref() == Some(&page.last) {
             return Ok(());
         }
-        since = last;
+        since = Some(page.last);
     }
 }
 
@@ -79,19 +75,30 @@ fn one(event: &Event, json: bool) -> anyhow::Result<String> {
     })
 }
 
+/// What stands where events are lost.
+fn hole(gap: Gap, json: bool) -> anyhow::Result<String> {
+    let text = match gap.lost {
+        Some(1) => "1 event is no longer kept".to_owned(),
+        Some(lost) => format!("{lost} events are no longer kept"),
+        None => "nobody knows how many events are lost here".to_owned(),
+    };
+    Ok(match json {
+        true => serde_json::to_string(&Event {
+            kind: GAP.to_owned(),
+            text,
+            ..Event::default()
+        })?,
+        false => format!("       {text}"),
+    })
+}
+
 /// A message of the stream as a line.
 fn shown(message: &Message, json: bool) -> anyhow::Result<String> {
-    match (message.event.as_str(), json) {
-        (GAP, true) => Ok(serde_json::to_string(&serde_json::json!({
-            "kind": GAP,
-            "text": message.data,
-        }))?),
-        (GAP, false) => Ok(harmless(&format!(
-            "       events are lost here {}",
-            message.data
-        ))),
-        _ => one(&message.json()?, json),
+    if message.event == GAP {
+        // The client's own says nothing, since nobody knows.
+        return hole(message.json().unwrap_or_default(), json);
     }
+    one(&message.json()?, json)
 }
 
 #[cfg(test)]
@@ -114,15 +121,14 @@ mod tests {
             ..Message::default()
         };
         let told = shown(&gap, false).unwrap();
-        assert!(
-            told.trim_end()
-                .ends_with(r#"events are lost here {"lost":7}"#)
-        );
-    }
-
-    #[test]
-    fn a_page_may_say_no_more_than_its_events() {
-        let page: Page = serde_json::from_str(r#"{"events":[]}"#).unwrap();
-        assert!(!page.more && page.lost.is_none() && page.last.is_none());
+        assert_eq!(told, "       7 events are no longer kept");
+        let told = shown(&gap, true).unwrap();
+        assert!(told.contains(r#""kind":"gap","text":"7 events"#), "{told}");
+        let unknown = Message::default();
+        let unknown = Message {
+            event: GAP.into(),
+            ..unknown
+        };
+        assert!(shown(&unknown, false).unwrap().contains("nobody knows"));
     }
 }

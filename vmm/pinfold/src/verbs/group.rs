@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use container_core::GroupPath;
-use management::api::{Command, Hierarchy, Plan, PlanRequest};
+use management::api::{Command, GroupView, Hierarchy, Plan, PlanRequest};
 use management::client::{Client, ClientError, route};
 use management::{Group, Report, Task};
 
@@ -29,8 +29,15 @@ pub fn group(args: &GroupArgs) -> anyhow::Result<ExitCode> {
         GroupVerb::Ls { group, json } => show(children(&client, group.as_ref())?, *json, list)?,
         GroupVerb::Tasks { group, json } => show(tasks_in(&client, group)?, *json, list_tasks)?,
         GroupVerb::Get { group, file } => {
-            let text = client.get(&route::file(&group.to_string(), file))?;
-            print(text.text())?;
+            let group = group.to_string();
+            let text = match file {
+                Some(file) => client.get(&route::file(&group, file))?.text().to_owned(),
+                None => {
+                    let view: GroupView = client.get(&route::group(&group))?.json()?;
+                    view.files.join("\n")
+                }
+            };
+            print(&text)?;
         }
         GroupVerb::Change(asked) => {
             let dry_run = asked.is_dry_run();
@@ -154,9 +161,10 @@ fn clone_of(client: &Client, task: &str) -> Result<String, ClientError> {
 
 /// A group and all below it; without one, those of all hierarchies.
 fn whole_trees(client: &Client, group: Option<&GroupPath>) -> Result<Vec<Group>, ClientError> {
-    let below = |group: &str| {
+    let below = |group: &str| -> Result<Vec<Group>, ClientError> {
         let route = format!("{}?recursive=true", route::group(group));
-        client.get(&route)?.json::<Vec<Group>>()
+        let view: GroupView = client.get(&route)?.json()?;
+        Ok([vec![view.group], view.below].concat())
     };
     if let Some(group) = group {
         return below(&group.to_string());
