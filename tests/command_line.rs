@@ -143,6 +143,40 @@ fn json_is_as_it_came() {
 }
 
 #[test]
+fn a_machine_that_has_not_come_to_its_state_is_a_failure() {
+    let pause = ["vm", "pause", "web"];
+    let done = pinfold(&pause, &[machine("paused", "null")]);
+    assert_eq!((done.code, &*done.out, &*done.err), (Some(0), "", ""));
+    let body = r#"{"state":"paused","force":false}"#;
+    assert_eq!(
+        done.asked,
+        [format!("PUT /v1/machines/web/state?wait=true\n{body}")]
+    );
+    for (now, said) in [
+        (
+            machine("ended", "\"signal 9\""),
+            "machine web has ended: signal 9",
+        ),
+        (machine("starting", "null"), "machine web is still starting"),
+    ] {
+        let done = pinfold(&pause, &[now]);
+        assert_eq!(
+            (done.code, done.err),
+            (Some(1), format!("pinfold: {said}\n"))
+        );
+    }
+    let done = pinfold(&["vm", "start", "web"], &[machine("ended", "\"exit 0\"")]);
+    assert_eq!(done.code, Some(0), "a short life is one: {}", done.err);
+    let stop = ["vm", "stop", "--force", "web"];
+    let done = pinfold(&stop, &[machine("running", "null")]);
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    let body = r#"{"state":"stopped","force":true}"#;
+    assert_eq!(done.asked, [format!("PUT /v1/machines/web/state\n{body}")]);
+    let done = pinfold(&["vm", "resume", "web"], &[machine("ended", "\"exit 0\"")]);
+    assert_eq!(done.code, Some(2), "{}", done.err);
+}
+
+#[test]
 fn waiting_looks_again_at_each_event_and_prints_the_end() {
     let events = |of: &str| {
         format!(

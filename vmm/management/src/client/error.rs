@@ -29,9 +29,10 @@ pub enum ClientError {
     Io(#[from] io::Error),
 }
 
-/// The rule and the errno, once each.
+/// The rule and the errno, once each. A group's name in it may hold any byte, and what is said here goes to terminals.
 fn in_one_line(problem: &Problem) -> String {
-    let detail = problem.detail.trim_end().replace('\n', " ");
+    let detail = problem.detail.trim_end();
+    let detail = detail.replace(|c: char| c.is_control(), " ");
     let detail = if detail.is_empty() {
         format!("{} {}", problem.status, problem.title)
     } else {
@@ -88,7 +89,11 @@ impl ClientError {
             return ClientError::Refused(problem);
         }
         let first = text.lines().next().unwrap_or_default();
-        let first: String = first.chars().take(200).collect();
+        let first: String = first
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(200)
+            .collect();
         ClientError::Protocol(format!("HTTP {status} {first}").trim_end().to_owned())
     }
 }

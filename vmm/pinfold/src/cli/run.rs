@@ -54,6 +54,10 @@ With --commands, a line each on standard input; commands joined by ` ; ` are in 
   group set placement:/silver cpuset.cpus 1 ; group set placement:/silver cpuset.mems 0
   group attach placement:/silver hello/vcpu0
 
+Examples:
+  pinfold run examples/two-groups.toml
+  pinfold run --timeout 30 --report report.json examples/two-groups.toml
+
 Every error of a spec is one line, FILE:LINE: and the rule, with exit code 2.
 `pinfold doctor SPEC` says whether a spec would run here.";
 

@@ -83,18 +83,18 @@ pub enum VmVerb {
         /// The machine
         name: String,
     },
-    /// Print what a guest has written to its serial port
+    /// Print the end of what a guest has written to its serial port
     #[command(after_help = ABOUT_LOG)]
     Log {
         /// The machine
         name: String,
-        /// Go on as it writes more, until the machine ends
+        /// Go on as it writes more
         #[arg(short, long)]
         follow: bool,
     },
     /// Forget a machine that has ended
     #[command(
-        after_help = "Its bill stays where it was billed.\n\nExamples:\n  pinfold vm stop --force --wait web && pinfold vm rm web"
+        after_help = "Its bill stays where it was billed.\n\nExamples:\n  pinfold vm rm web\n  pinfold vm stop --force --wait web && pinfold vm rm web"
     )]
     Rm {
         /// The machine
@@ -140,6 +140,7 @@ Examples:
 Exit codes: 0 it ended with `exit 0`, 1 with anything else, 2 there is no such machine.";
 
 const ABOUT_LOG: &str = "\
+The supervisor keeps the last 64 KiB. With --follow, what is written in a later life of the machine follows too.
 On a terminal, characters that could steer it are shown as a stand-in; in a pipe the bytes are as the guest wrote them.
 
 Examples:

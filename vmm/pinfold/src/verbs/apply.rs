@@ -7,7 +7,7 @@ use anyhow::Context;
 use management::api::{Applied, ApplyRequest};
 use management::client::ClientError;
 
-use super::output::show;
+use super::output::{harmless, show};
 use super::words;
 use crate::cli::{ApplyArgs, REFUSED};
 
@@ -52,8 +52,13 @@ fn about_a_line(error: &ClientError, file: &str, given: &Path) -> Option<String>
         return None;
     };
     let rest = problem.detail.strip_prefix(file)?;
-    rest.starts_with(':')
-        .then(|| format!("{}{}", given.display(), rest.trim_end().replace('\n', " ")))
+    rest.starts_with(':').then(|| {
+        format!(
+            "{}{}",
+            given.display(),
+            harmless(rest.trim_end()).replace('\n', " ")
+        )
+    })
 }
 
 /// What was done, or would be: the changes as commands, what they do on the host, and the machines.
@@ -63,7 +68,8 @@ fn told(applied: &Applied, dry_run: bool, spec: &Path) -> String {
     let lines = lines.chain(applied.stopped.iter().map(|name| format!("stop {name}")));
     let lines = lines.chain(applied.started.iter().map(|name| format!("start {name}")));
     let would = if dry_run { "would " } else { "" };
-    let mut out: String = lines.map(|line| format!("{would}{line}\n")).collect();
+    let lines = lines.map(|line| format!("{would}{}\n", harmless(&line)));
+    let mut out: String = lines.collect();
     if out.is_empty() {
         out = format!("everything is as {} says\n", spec.display());
     } else if dry_run {

@@ -7,7 +7,7 @@ use management::api::{Command, GroupView, Hierarchy, Plan, PlanRequest};
 use management::client::{Client, ClientError, route};
 use management::{Group, Report, Task};
 
-use super::output::{print, table};
+use super::output::{harmless, print, table};
 use super::words;
 use crate::cli::{GroupArgs, GroupChange, GroupVerb};
 use crate::screen::{Screen, Style};
@@ -37,7 +37,7 @@ pub fn group(args: &GroupArgs) -> anyhow::Result<ExitCode> {
                     view.files.join("\n")
                 }
             };
-            print(&text)?;
+            print(&harmless(&text))?;
         }
         GroupVerb::Change(asked) => {
             let dry_run = asked.is_dry_run();
@@ -45,7 +45,7 @@ pub fn group(args: &GroupArgs) -> anyhow::Result<ExitCode> {
             if let GroupChange::Clone { task, .. } = asked
                 && !dry_run
             {
-                print(&clone_of(&client, task)?)?;
+                print(&harmless(&clone_of(&client, task)?))?;
             }
         }
     }
@@ -251,5 +251,4 @@ pub fn list_tasks(tasks: Vec<Task>) -> String {
 }
 
 #[cfg(test)]
-#[path = "group_tests.rs"]
 mod tests;

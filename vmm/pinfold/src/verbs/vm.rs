@@ -37,8 +37,8 @@ pub fn vm(args: &VmArgs) -> anyhow::Result<ExitCode> {
             };
             show(&answer, *json, |machine| portrait(&machine, tasks))?;
         }
-        VmVerb::Start { name } => go_to(&client, name, WantedState::Running, true)?,
-        VmVerb::Pause { name } => go_to(&client, name, WantedState::Paused, true)?,
+        VmVerb::Start { name } => go_to(&client, name, WantedState::Running)?,
+        VmVerb::Pause { name } => go_to(&client, name, WantedState::Paused)?,
         VmVerb::Resume { name } => resume(&client, name)?,
         VmVerb::Stop { name, force, wait } => stop(&client, name, *force, *wait)?,
         VmVerb::Wait { name } => return wait(&client, name),
@@ -50,27 +50,23 @@ pub fn vm(args: &VmArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn go_to(client: &Client, name: &str, state: WantedState, wait: bool) -> Result<(), ClientError> {
-    put_state(
-        client,
-        name,
-        StateRequest {
-            state,
-            force: false,
-        },
-        wait,
-    )
-}
-
-fn put_state(
-    client: &Client,
-    name: &str,
-    request: StateRequest,
-    wait: bool,
-) -> Result<(), ClientError> {
-    let query = if wait { "?wait=true" } else { "" };
-    let route = format!("{}/state{query}", route::machine(name));
-    client.put(&route, &request).map(drop)
+/// Have a machine go to a state, and wait until it is there. The supervisor has waited by the time it answers, and
+/// answers all the same where the machine has ended on the way, or takes longer.
+fn go_to(client: &Client, name: &str, state: WantedState) -> anyhow::Result<()> {
+    let route = format!("{}/state?wait=true", route::machine(name));
+    let request = StateRequest {
+        state,
+        force: false,
+    };
+    let machine: Machine = client.put(&route, &request)?.json()?;
+    match (state, machine.end.as_deref()) {
+        // A short life is one.
+        (WantedState::Running, Some(WELL)) => Ok(()),
+        (_, Some(end)) => anyhow::bail!("machine {name} has ended: {end}"),
+        (WantedState::Running, None) if machine.state == "running" => Ok(()),
+        (WantedState::Paused, None) if machine.state == "paused" => Ok(()),
+        _ => anyhow::bail!("machine {name} is still {}", machine.state),
+    }
 }
 
 /// To the API, going on and starting anew are one thing; who says resume does not mean the other.
@@ -80,12 +76,15 @@ fn resume(client: &Client, name: &str) -> anyhow::Result<()> {
         let rule = format!("machine {name} has ended: `pinfold vm start {name}` starts it anew");
         return Err(container_core::Refusal::new(container_core::Errno::ESRCH, rule).into());
     }
-    Ok(go_to(client, name, WantedState::Running, true)?)
+    go_to(client, name, WantedState::Running)
 }
 
 fn stop(client: &Client, name: &str, force: bool, until_ended: bool) -> anyhow::Result<()> {
-    let state = WantedState::Stopped;
-    put_state(client, name, StateRequest { state, force }, false)?;
+    let request = StateRequest {
+        state: WantedState::Stopped,
+        force,
+    };
+    client.put(&format!("{}/state", route::machine(name)), &request)?;
     if until_ended {
         until_end(client, name)?;
     }
@@ -195,7 +194,9 @@ fn portrait(machine: &Machine, mut tasks: Vec<Task>) -> String {
     let mut out: String = known
         .map(|(name, fact)| format!("{name:<24} {}\n", harmless(&fact)))
         .collect();
-    tasks.retain(|task| task.machine == machine.name);
+    // Of one that lives, the dead tasks may be of a life before.
+    let ended = machine.end.is_some();
+    tasks.retain(|task| task.machine == machine.name && (ended || task.alive));
     if !tasks.is_empty() {
         out.push('\n');
         out.push_str(&list_tasks(tasks));
@@ -204,5 +205,4 @@ fn portrait(machine: &Machine, mut tasks: Vec<Task>) -> String {
 }
 
 #[cfg(test)]
-#[path = "vm_tests.rs"]
 mod tests;
