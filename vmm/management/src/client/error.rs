@@ -73,10 +73,13 @@ impl ClientError {
     /// A failure of the socket below, or of the bytes that came by it.
     pub(super) fn http(error: hyper::Error) -> Self {
         let below = error.source().and_then(|below| below.downcast_ref());
+        let kind = below.map(io::Error::kind);
+        if error.is_incomplete_message() || kind == Some(io::ErrorKind::UnexpectedEof) {
+            let text = "the connection broke off before the end of the answer";
+            return ClientError::Io(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+        }
         match below {
-            Some(below @ io::Error { .. }) => {
-                ClientError::Io(io::Error::new(below.kind(), below.to_string()))
-            }
+            Some(below) => ClientError::Io(io::Error::new(below.kind(), below.to_string())),
             None => ClientError::Protocol(error.to_string()),
         }
     }

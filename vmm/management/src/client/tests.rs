@@ -184,6 +184,25 @@ fn nobody_a_stranger_and_a_silent_one_are_told_apart() {
 }
 
 #[test]
+fn an_answer_that_breaks_off_is_the_socket_s_failure() {
+    let head = "HTTP/1.1 200 OK\r\n";
+    let server = Server::new(
+        "broken",
+        vec![
+            head.to_owned(),
+            format!("{head}content-length: 9\r\n\r\nhalf"),
+            format!("{head}transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
+        ],
+    );
+    let client = server.client();
+    for _ in 0..3 {
+        let error = client.get("/v1/version").unwrap_err();
+        assert!(matches!(error, ClientError::Io(_)), "{error:?}");
+        assert!(error.to_string().contains("broke off"), "{error}");
+    }
+}
+
+#[test]
 fn events_go_on_after_the_last_one_heard_when_the_stream_breaks_off() {
     let server = Server::new(
         "events",
