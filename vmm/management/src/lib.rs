@@ -4,6 +4,7 @@
 //! (`0-3,7`), groups are `HIERARCHY:/path`, tasks are `MACHINE/vcpu0`.
 
 pub mod api;
+pub mod client;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

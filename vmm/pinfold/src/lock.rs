@@ -65,9 +65,12 @@ fn runtime_directory() -> PathBuf {
     }
 }
 
-/// Where a run or a supervisor is looked for.
+/// Where a run or a supervisor is looked for: `$XDG_RUNTIME_DIR`, else /run. Never in the temporary directory, where
+/// anybody could listen.
 pub fn socket_path() -> PathBuf {
-    runtime_directory().join("pinfold.sock")
+    let directory = std::env::var_os("XDG_RUNTIME_DIR").filter(|directory| !directory.is_empty());
+    let directory = directory.map_or_else(|| PathBuf::from("/run"), PathBuf::from);
+    directory.join("pinfold.sock")
 }
 
 /// Where the lock file is.

@@ -1,6 +1,5 @@
 //! Pinfold: virtual machines whose every thread stands in a group.
 
-mod agent;
 mod cli;
 mod doctor;
 mod lock;
@@ -9,6 +8,7 @@ mod screen;
 mod spec;
 mod tree;
 mod units;
+mod verbs;
 
 use std::process::ExitCode;
 
@@ -20,8 +20,15 @@ fn main() -> ExitCode {
     host::share_malloc_arena();
     let outcome = match &Cli::parse().verb {
         Verb::Run(args) => run::run(args),
-        Verb::Agent(args) => agent::agent(args),
+        Verb::Apply(args) => verbs::apply(args),
+        Verb::Vm(args) => verbs::vm(args),
+        Verb::Hierarchy(args) => verbs::hierarchy(args),
+        Verb::Group(args) => verbs::group(args),
+        Verb::Events(args) => verbs::events(args),
+        Verb::Agent(args) => verbs::agent(args),
         Verb::Doctor(args) => doctor::doctor(args),
+        Verb::Completion(args) => verbs::completion(args),
+        Verb::Man(args) => verbs::man(args),
     };
     outcome.unwrap_or_else(|error| cli::explain(&error))
 }

@@ -207,7 +207,7 @@ fn tasks(names: &[String]) -> String {
 }
 
 /// Rows with their cells aligned, two spaces between; columns that are empty throughout fall out.
-fn columns(rows: Vec<Vec<String>>) -> Vec<String> {
+pub fn columns(rows: Vec<Vec<String>>) -> Vec<String> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let mut widths = vec![0; count];
     for row in &rows {
@@ -227,7 +227,7 @@ fn columns(rows: Vec<Vec<String>>) -> Vec<String> {
 }
 
 /// A line, cut to the width, without what could steer a terminal: a group's name may hold any byte.
-fn line(out: &mut String, row: &str, style: Style) {
+pub fn line(out: &mut String, row: &str, style: Style) {
     let fits = row.chars().count() <= style.width;
     let kept = if fits {
         style.width

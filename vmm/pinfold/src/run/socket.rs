@@ -127,7 +127,10 @@ pub fn ask(path: &Path, line: &str) -> anyhow::Result<String> {
     const ANSWER_LIMIT: Duration = Duration::from_secs(30);
     let shown = path.display();
     let mut run = UnixStream::connect(path).with_context(|| {
-        format!("no run listens at {shown}: start one with `pinfold run --socket {shown} SPEC`")
+        format!(
+            "no run listens at {shown}, and no supervisor: start one with `pinfold serve`, or \
+             `pinfold run --socket {shown} SPEC`"
+        )
     })?;
     run.set_read_timeout(Some(ANSWER_LIMIT))?;
     run.write_all(format!("{line}\n").as_bytes())?;

@@ -1,0 +1,124 @@
+//! `pinfold apply`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use management::api::{Applied, ApplyRequest};
+use management::client::ClientError;
+
+use super::output::{harmless, show};
+use super::words;
+use crate::cli::{ApplyArgs, REFUSED};
+
+/// Have the supervisor make its groups and machines those of a spec.
+///
+/// # Errors
+/// No such file, no supervisor, or a refusal that is not about a line of the spec.
+pub fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
+    let shown = args.spec.display();
+    let spec = std::fs::read_to_string(&args.spec).with_context(|| format!("{shown}"))?;
+    // Paths in a spec are relative to it, and the supervisor's working directory is another.
+    let file = std::path::absolute(&args.spec)?.display().to_string();
+    let client = super::client(&args.server)?;
+    let route = match args.dry_run {
+        true => "/v1/apply?dry_run=true",
+        false => "/v1/apply",
+    };
+    let request = ApplyRequest {
+        spec,
+        file: file.clone(),
+    };
+    match client.post(route, &request) {
+        Ok(answer) => {
+            show(&answer, args.json, |applied| {
+                told(&applied, args.dry_run, &args.spec)
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => match about_a_line(&error, &file, &args.spec) {
+            Some(line) => {
+                eprintln!("{line}");
+                Ok(ExitCode::from(REFUSED))
+            }
+            None => Err(error.into()),
+        },
+    }
+}
+
+/// A refusal of the spec in the form that editors follow to its line, with the file's name as it was given.
+fn about_a_line(error: &ClientError, file: &str, given: &Path) -> Option<String> {
+    let ClientError::Refused(problem) = error else {
+        return None;
+    };
+    let rest = problem.detail.strip_prefix(file)?;
+    rest.starts_with(':').then(|| {
+        format!(
+            "{}{}",
+            given.display(),
+            harmless(rest.trim_end()).replace('\n', " ")
+        )
+    })
+}
+
+/// What was done, or would be: the changes as commands, what they do on the host, and the machines.
+fn told(applied: &Applied, dry_run: bool, spec: &Path) -> String {
+    let lines = applied.commands.iter().map(words::command);
+    let lines = lines.chain(applied.plan.effects.iter().map(words::effect));
+    let lines = lines.chain(applied.stopped.iter().map(|name| format!("stop {name}")));
+    let lines = lines.chain(applied.started.iter().map(|name| format!("start {name}")));
+    let would = if dry_run { "would " } else { "" };
+    let lines = lines.map(|line| format!("{would}{}\n", harmless(&line)));
+    let mut out: String = lines.collect();
+    if out.is_empty() {
+        out = format!("everything is as {} says\n", spec.display());
+    } else if dry_run {
+        out.push_str("nothing was changed\n");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use management::api::Problem;
+
+    use super::*;
+
+    #[test]
+    fn an_apply_is_told_in_the_words_of_commands() {
+        let recorded = r#"{
+            "commands":[{"op":"mkdir","group":"placement:/gold"},
+                        {"op":"set","group":"placement:/gold","file":"cpuset.cpus","value":"0"}],
+            "plan":{"generation":3,"committed":false,
+                    "effects":[{"effect":"pin","task":"web/vcpu0","cpus":"0","before":"0-1"}]},
+            "started":["db"],"stopped":["old"]}"#;
+        let applied: Applied = serde_json::from_str(recorded).unwrap();
+        let done = "\
+group mkdir placement:/gold
+group set placement:/gold cpuset.cpus 0
+pin web/vcpu0 to CPUs 0, from 0-1
+stop old
+start db
+";
+        let spec = Path::new("a.toml");
+        assert_eq!(told(&applied, false, spec), done);
+        let dry = told(&applied, true, spec);
+        assert!(dry.starts_with("would group mkdir placement:/gold\n"));
+        assert!(dry.ends_with("would start db\nnothing was changed\n"));
+        let nothing = told(&Applied::default(), true, spec);
+        assert_eq!(nothing, "everything is as a.toml says\n");
+    }
+
+    #[test]
+    fn a_refusal_about_a_line_names_the_file_as_it_was_given() {
+        let refused = |detail: &str| {
+            ClientError::Refused(Problem {
+                detail: detail.into(),
+                ..Problem::default()
+            })
+        };
+        let line = |detail| about_a_line(&refused(detail), "/x/a.toml", Path::new("a.toml"));
+        assert_eq!(line("/x/a.toml:7: no").as_deref(), Some("a.toml:7: no"));
+        assert_eq!(line("no machine web"), None);
+    }
+}
