@@ -30,6 +30,8 @@ pub enum Verb {
     Agent(AgentArgs),
     /// Say what this host can do, and whether it would run a spec file
     Doctor(DoctorArgs),
+    /// Show groups, CPUs and machines as they change, and re-pin groups
+    Top(TopArgs),
 }
 
 /// `pinfold run`
@@ -104,6 +106,18 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
+/// `pinfold top`
+#[derive(Debug, Args)]
+#[command(after_help = ABOUT_TOP)]
+pub struct TopArgs {
+    /// Print one frame as text and end
+    #[arg(long)]
+    pub once: bool,
+    /// Show the report in FILE, or several one after the other, in place of a supervisor's (for tests)
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub report: Vec<PathBuf>,
+}
+
 const ABOUT_GROUPS: &str = "\
 A group holds tasks, the threads of machines: it pins them to CPUs (cpuset) and bills them (cpuacct).
 A hierarchy is one tree of groups; every task stands in exactly one group of each hierarchy, so that
@@ -161,6 +175,19 @@ Examples:
   pinfold doctor
   pinfold doctor examples/two-groups.toml
   pinfold doctor --json | jq '.checks[] | select(.state != \"good\")'";
+
+const ABOUT_TOP: &str = "\
+Keys: q ends, ? explains, arrows or j k move, Enter folds, Tab goes to the next hierarchy or pane, s sorts by name,
+usage or wait, t shows tasks as rows. p on a group asks for CPUs, shows what that would do, and does it only after y.
+
+CPU% and wait% are of one CPU, over the last second; wait is time spent ready to run without a host CPU.
+With --once the frame has the size of the terminal, or what COLUMNS and LINES say.
+
+Examples:
+  pinfold top
+  COLUMNS=120 LINES=40 pinfold top --once | less
+
+Exit codes: 0 done, 1 no supervisor or no terminal.";
 
 /// Say on stderr what went wrong; 2 for a refusal, 1 for a failure.
 pub fn explain(error: &anyhow::Error) -> ExitCode {
@@ -231,6 +258,15 @@ mod tests {
             .render_long_help();
         let help = help.to_string();
         assert!(!help.contains("withhold") && !help.contains("machine-program"));
+    }
+
+    #[test]
+    fn top_shows_reports_of_files_in_their_order() {
+        let words = ["pinfold", "top", "--once", "--report", "a", "--report", "b"];
+        let Verb::Top(args) = Cli::try_parse_from(words).unwrap().verb else {
+            panic!("not a top");
+        };
+        assert!(args.once && args.report == ["a", "b"].map(PathBuf::from));
     }
 
     #[test]

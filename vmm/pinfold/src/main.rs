@@ -7,6 +7,7 @@ mod lock;
 mod run;
 mod screen;
 mod spec;
+mod top;
 mod tree;
 mod units;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Agent(args) => agent::agent(args),
         Verb::Doctor(args) => doctor::doctor(args),
+        Verb::Top(args) => top::top(args),
     };
     outcome.unwrap_or_else(|error| cli::explain(&error))
 }
