@@ -20,6 +20,9 @@ pub enum LockError {
     /// A supervisor of the whole host is there.
     #[error("a `pinfold serve` owns this host ({}): a private run beside it is refused", .0.display())]
     Served(PathBuf),
+    /// So that there cannot be another.
+    #[error("another `pinfold serve`, or a private run, is on this host ({}): one supervisor serves a host", .0.display())]
+    Taken(PathBuf),
     /// The lock file.
     #[error("the lock file {}: {source}", .path.display())]
     File {
@@ -36,6 +39,18 @@ impl HostLock {
     /// # Errors
     /// [`LockError`].
     pub fn shared() -> Result<Self, LockError> {
+        HostLock::take(FlockOperation::NonBlockingLockShared, LockError::Served)
+    }
+
+    /// For a `serve`: refused where another has the host, or a private run is on it.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn exclusive() -> Result<Self, LockError> {
+        HostLock::take(FlockOperation::NonBlockingLockExclusive, LockError::Taken)
+    }
+
+    fn take(how: FlockOperation, refusal: fn(PathBuf) -> LockError) -> Result<Self, LockError> {
         let path = path();
         let refused = |source| LockError::File {
             path: path.clone(),
@@ -48,11 +63,19 @@ impl HostLock {
             .mode(0o600)
             .open(&path)
             .map_err(refused)?;
-        match flock(&file, FlockOperation::NonBlockingLockShared) {
+        match flock(&file, how) {
             Ok(()) => Ok(HostLock { _file: file }),
-            Err(Errno::AGAIN) => Err(LockError::Served(path)),
+            Err(Errno::AGAIN) => Err(refusal(path)),
             Err(errno) => Err(refused(errno.into())),
         }
+    }
+}
+
+/// Where a supervisor keeps what outlives it: /var/lib/pinfold for root, else beside the socket.
+pub fn state_directory() -> PathBuf {
+    match rustix::process::geteuid().is_root() {
+        true => "/var/lib/pinfold".into(),
+        false => runtime_directory().join("pinfold"),
     }
 }
 

@@ -3,9 +3,12 @@
 mod cli;
 mod doctor;
 mod lock;
+mod machine_process;
 mod run;
 mod screen;
+mod serve;
 mod spec;
+mod top;
 mod tree;
 mod units;
 mod verbs;
@@ -27,6 +30,9 @@ fn main() -> ExitCode {
         Verb::Events(args) => verbs::events(args),
         Verb::Agent(args) => verbs::agent(args),
         Verb::Doctor(args) => doctor::doctor(args),
+        Verb::Top(args) => top::top(args),
+        Verb::Serve(args) => serve::serve(args),
+        Verb::Machine => machine_process::inherit(),
         Verb::Completion(args) => verbs::completion(args),
         Verb::Man(args) => verbs::man(args),
     };

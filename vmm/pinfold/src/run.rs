@@ -26,6 +26,7 @@ use crate::screen::Screen;
 use crate::spec;
 use crate::tree;
 use nursery::Nursery;
+pub use watch::tells;
 use watch::{Watch, Watched};
 
 /// Messages that wait for this thread; past them consoles lose text and events are fetched later.

@@ -25,7 +25,7 @@ use supervisor::{Config, MachineProgram, Supervisor};
 
 use crate::cli::ServeArgs;
 use crate::lock::{self, HostLock};
-use crate::spec::Translator;
+use crate::spec::door::Language;
 
 /// Machines have this long to end when the supervisor does.
 const GRACE: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let socket = Socket::bind(&path)?;
     // Taken before there are threads, so that every one of them leaves these to the loop below.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let (feed, onlooker) = supervisor::api::feed();
+    let (onlooker, feed) = supervisor::api::feed();
     let supervisor = Supervisor::start(Config {
         framework: Framework::new(resources),
         history: Vec::new(),
@@ -63,13 +63,19 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     })?;
     let listener = socket.listener.try_clone()?;
     let keeper = supervisor.keeper().clone();
-    let api = supervisor::api::start(listener, keeper, feed, Arc::new(Translator))?;
+    let api = supervisor::api::start(
+        listener,
+        keeper,
+        feed,
+        Arc::new(Language),
+        rustix::process::geteuid().as_raw(),
+    )?;
     tracing::info!(socket = %path.display(), "ready");
-    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    let _ = sd_notify::notify(false, &[NotifyState::Ready]);
     let signal = signals.forever().next();
     tracing::info!(?signal, "ending");
-    let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    api.end();
+    let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
+    drop(api);
     stop_machines(&supervisor)?;
     supervisor.end();
     Ok(ExitCode::SUCCESS)

@@ -165,7 +165,7 @@ fn occupants(report: &Report, group: &Group) -> String {
 }
 
 /// Task names, shortened: `web/vcpu0-1,io,control db/vcpu0`.
-fn tasks(names: &[String]) -> String {
+pub fn tasks(names: &[String]) -> String {
     let split = |name: &'_ String| -> (String, String, Option<u32>) {
         let (machine, task) = name.split_once('/').unwrap_or(("", name));
         let number = task

@@ -8,6 +8,8 @@ mod group;
 mod hierarchy;
 mod pages;
 mod run;
+mod serve;
+mod top;
 mod vm;
 
 use std::io;
@@ -28,6 +30,8 @@ pub use group::{GroupArgs, GroupChange, GroupVerb};
 pub use hierarchy::{HierarchyArgs, HierarchyVerb};
 pub use pages::{CompletionArgs, ManArgs};
 pub use run::RunArgs;
+pub use serve::ServeArgs;
+pub use top::TopArgs;
 pub use vm::{VmArgs, VmVerb};
 
 /// What was asked for cannot be: a refusal, or a command line that is none.
@@ -47,6 +51,8 @@ pub struct Cli {
 pub enum Verb {
     /// Run the machines of a spec file, show their groups, and end when they end
     Run(RunArgs),
+    /// Be the host's supervisor
+    Serve(ServeArgs),
     /// Make the supervisor's groups and machines those of a spec file
     Apply(ApplyArgs),
     /// Machines: make, look at, start, stop, remove
@@ -57,6 +63,8 @@ pub enum Verb {
     Group(GroupArgs),
     /// What has happened, and what happens
     Events(EventsArgs),
+    /// Show groups, CPUs and machines as they change
+    Top(TopArgs),
     /// Ask the agent in a guest
     Agent(AgentArgs),
     /// Say what this host can do, and whether it would run a spec file
@@ -65,6 +73,9 @@ pub enum Verb {
     Completion(CompletionArgs),
     /// Write the manual pages
     Man(ManArgs),
+    /// Be a machine process, with what a supervisor hands down
+    #[command(hide = true)]
+    Machine,
 }
 
 /// Which supervisor is asked.
@@ -111,7 +122,10 @@ pub fn explain(error: &anyhow::Error) -> ExitCode {
     }
     eprintln!("pinfold: {error:#}");
     let refused_by_server = error.downcast_ref().is_some_and(ClientError::is_refusal);
-    let served = matches!(error.downcast_ref(), Some(LockError::Served(_)));
+    let served = matches!(
+        error.downcast_ref(),
+        Some(LockError::Served(_) | LockError::Taken(_))
+    );
     if refused_by_server
         || served
         || error.is::<hv::HvError>()

@@ -9,11 +9,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use hv::Hypervisor;
-use supervisor::{
-    Body, Inherited, Launch, LaunchError, NewMachine, Placement, Program, Ready, Restart,
-};
+use supervisor::{Body, Launch, LaunchError, NewMachine, Placement, Program, Ready, Restart};
 
 use crate::cli::RunArgs;
+use crate::machine_process;
 use crate::spec::MachineSpec;
 
 /// Starts the machine processes of one run.
@@ -42,7 +41,7 @@ impl Nursery {
     fn start(&self) -> Result<Ready, LaunchError> {
         let body = match &self.program {
             Some(path) => Body::Exec(path, &[]),
-            None => Body::Fork(&machine_process),
+            None => Body::Fork(&machine_process::live),
         };
         Ready::start(&Program {
             kvm: self.kvm.as_fd(),
@@ -73,19 +72,4 @@ impl Nursery {
         let launches: Result<Vec<_>, _> = machines.iter().map(launch).collect();
         launches.context("no machine was let run")
     }
-}
-
-/// The life of a forked machine process.
-fn machine_process(inherited: Inherited) -> u8 {
-    machine::run(machine::Inheritance {
-        listener: inherited.listener,
-        kvm: inherited.kvm,
-        console: inherited.console,
-        tiny: machine::TinyImage {
-            elf: firmware::ELF,
-            page_table_root: firmware::PAGE_TABLE_ROOT,
-            boot_page_address: firmware::BOOT_PAGE,
-            boot_page: firmware::boot_page,
-        },
-    })
 }

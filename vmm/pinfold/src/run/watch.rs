@@ -156,7 +156,7 @@ impl<'a> Watch<'a> {
 }
 
 /// The kinds of event that are worth a line of their own; the report has them all.
-fn tells(kind: &str) -> bool {
+pub fn tells(kind: &str) -> bool {
     !matches!(
         kind,
         "mounted" | "group_created" | "file_written" | "task_born" | "task_moved"

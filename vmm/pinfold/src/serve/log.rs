@@ -16,14 +16,14 @@ const WAITING: usize = 1024;
 /// From here on, write.
 pub fn start() {
     let registry = tracing_subscriber::registry().with(LevelFilter::INFO);
-    if std::io::stderr().is_terminal() {
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    if io::stderr().is_terminal() {
+        let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
         registry.with(lines.with_target(false)).init();
     } else if let Ok(journal) = tracing_journald::layer() {
         registry.with(journal).init();
     } else {
         let lines = tracing_subscriber::fmt::layer().json();
-        registry.with(lines.with_writer(std::io::stderr)).init();
+        registry.with(lines.with_writer(io::stderr)).init();
     }
 }
 

@@ -25,7 +25,7 @@ pub use pages::{completion, man};
 pub use vm::vm;
 
 /// The supervisor that the command line means.
-fn client(server: &ServerArgs) -> Result<Client, ClientError> {
+pub fn client(server: &ServerArgs) -> Result<Client, ClientError> {
     let path = server.socket.clone().unwrap_or_else(lock::socket_path);
     Client::new(path)
 }

@@ -135,11 +135,7 @@ impl Client {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub async fn known(&self) -> Result<Known, Refused> {
-        let _turn = self
-            .reports
-            .acquire()
-            .await
-            .map_err(|_| Refused::ending())?;
+        let _turn = turn(self.reports()).await?;
         self.ask(Request::Known).await
     }
 
