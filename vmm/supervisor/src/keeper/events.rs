@@ -2,6 +2,7 @@
 
 use container_core::{Event, GroupPath, TaskId};
 
+use super::share::EVENT;
 use super::{Keeper, MachineId, report};
 use crate::Notice;
 use crate::event_log::Room;
@@ -19,6 +20,9 @@ impl Keeper {
     /// Number what a commit made happen, and set off what follows from it: on behalf of this machine's
     /// guest, or of the host.
     pub(super) fn record(&mut self, events: Vec<Event>, guest: Option<MachineId>) {
+        if let Some(guest) = guest {
+            self.charge_share(guest, EVENT * events.len() as u32);
+        }
         for (index, event) in events.into_iter().enumerate() {
             if let Event::TaskExited { task, .. } = &event {
                 self.note_exit(*task);

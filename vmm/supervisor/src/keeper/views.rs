@@ -71,7 +71,7 @@ impl Keeper {
             .map_err(|refusal| refusal.to_string())?;
         machine.sight = Some(Sight {
             view,
-            log: EventLog::new(self.log.last().epoch, ROOM),
+            log: EventLog::new(epoch_of(self.log.last().epoch, id), ROOM),
             watched: false,
             behind: false,
             share: Share::full(Instant::now()),
@@ -159,7 +159,7 @@ impl Keeper {
             .is_none_or(|sight| sight.runs.admit(Instant::now()))
     }
 
-    fn charge_share(&mut self, id: MachineId, took: Duration) {
+    pub(super) fn charge_share(&mut self, id: MachineId, took: Duration) {
         if let Some(sight) = self.sight_mut(id) {
             sight.share.take(took);
         }
@@ -182,9 +182,10 @@ impl Keeper {
                 refusal.errno,
                 "the groups have changed meanwhile: ask again",
             )),
+            // Where a thread could not be put back, that is the host's to see and to mend.
             Err(ChangeError::Host { .. }) => Err(Refusal::new(
                 Errno::EIO,
-                "the host did not carry the change out, and everything is as it was",
+                "the host did not carry the change out, and the groups are as they were",
             )),
         };
         self.answer(asker, outcome);
@@ -307,6 +308,13 @@ impl Keeper {
     fn sight_mut(&mut self, id: MachineId) -> Option<&mut Sight> {
         self.machines.get_mut(id)?.sight.as_mut()
     }
+}
+
+/// The epoch of a machine's view: no other's, so that a machine that is started again under its name does not take
+/// the number of an event of its former life for one of this.
+fn epoch_of(supervisor: u64, id: MachineId) -> u64 {
+    // The supervisor's is milliseconds, far below 2^48.
+    supervisor ^ u64::from(id.0 + 1) << 48
 }
 
 /// Whether a request may be refused for what others before it took. Those that a session cannot do
