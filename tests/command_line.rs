@@ -185,13 +185,15 @@ fn waiting_looks_again_at_each_event_and_prints_the_end() {
              \"machine\":\"{of}\",\"text\":\"\"}}\n\n"
         )
     };
-    let running = machine("running", "null");
     let ended = machine("ended", "\"signal 9\"");
     let wait = ["vm", "wait", "web"];
-    let done = pinfold(&wait, &[events("web"), running.clone(), ended]);
+    // That it was killed is known before its process is dead.
+    let ending = machine("running", "\"signal 9\"");
+    let done = pinfold(&wait, &[events("web"), ending, ended]);
     assert_eq!((done.code, &*done.out), (Some(1), "signal 9\n"));
     // The stream breaks off after an event of another machine; the next one has ours.
     let well = machine("ended", "\"exit 0\"");
+    let running = machine("running", "null");
     let done = pinfold(&wait, &[events("db"), running, events("web"), well]);
     assert_eq!((done.code, &*done.out), (Some(0), "exit 0\n"));
 }

@@ -52,19 +52,20 @@ fn a_command_line_that_is_none_exits_with_2() {
         &["pinfold", "run", "a", "--timeout", "0"],
         &["pinfold", "run", "a", "--timeout", "-1"],
         &["pinfold", "run", "a", "--timeout", "nan"],
-        &["pinfold", "serve"],
+        &["pinfold", "serve", "a"],
     ] {
         let error = Cli::try_parse_from(words).unwrap_err();
         assert_eq!(error.exit_code(), i32::from(REFUSED), "{words:?}");
     }
 }
 
-/// Every command that has no subcommands, with its words.
+/// Every command that has no subcommands and is for people, with its words.
 fn leaves(command: &clap::Command, words: &str, out: &mut Vec<(String, clap::Command)>) {
     if !command.has_subcommands() {
         out.push((words.to_owned(), command.clone()));
     }
-    for below in command.get_subcommands() {
+    let shown = |below: &&clap::Command| !below.is_hide_set();
+    for below in command.get_subcommands().filter(shown) {
         leaves(below, &format!("{words} {}", below.get_name()), out);
     }
 }

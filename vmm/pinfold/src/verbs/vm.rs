@@ -101,12 +101,16 @@ fn wait(client: &Client, name: &str) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Look at the machine at each event about it. The events are begun first, so that no end falls between.
+/// Look at the machine at each event about it. The events are begun first, so that no end falls between. How it ends may
+/// be known while its process still lives, and until that is dead the machine can be neither removed nor started.
 fn until_end(client: &Client, name: &str) -> anyhow::Result<String> {
     let events = client.events(None)?;
     let end = |client: &Client| -> Result<Option<String>, ClientError> {
         let machine: Machine = client.get(&route::machine(name))?.json()?;
-        Ok(machine.end)
+        Ok(match machine.state.as_str() {
+            "ended" => machine.end,
+            _ => None,
+        })
     };
     if let Some(end) = end(client)? {
         return Ok(end);
