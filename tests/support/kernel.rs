@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use container_core::CpuSet;
 
+use management::Report;
+
 use super::{PATIENCE, Run};
 
 /// All threads of a process.
@@ -38,7 +40,11 @@ pub fn cpu_time(pid: u32, tid: u32) -> u64 {
 
 /// Every thread of every running machine is reported, and the kernel's mask of each is the one asked for.
 pub fn assert_all_pinned(run: &mut Run) {
-    let report = run.report();
+    assert_pinned(&run.report());
+}
+
+/// The same of a report that has just been made, whoever made it.
+pub fn assert_pinned(report: &Report) {
     for machine in report
         .machines
         .iter()

@@ -9,6 +9,7 @@
 pub mod cage;
 pub mod kernel;
 pub mod random;
+pub mod serve;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -129,7 +129,7 @@ pub struct Machine {
     pub first_output_after_ns: Option<u64>,
     /// From spawn until the process ended.
     pub ended_after_ns: Option<u64>,
-    /// How it ended: `exit 0`, `signal 9`, `fault …`, `refused …`.
+    /// How it ended, once it has: `exit 0`, `signal 9`, `fault …`, `refused …`.
     pub end: Option<String>,
     /// CPU time of the whole process by the kernel's process clock, read before reaping.
     pub witness_ns: Option<u64>,

@@ -6,6 +6,7 @@
 
 mod log;
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -84,28 +85,30 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 /// Ask all machines to end, and wait for them a while.
 fn stop_machines(supervisor: &Supervisor) -> anyhow::Result<()> {
     let deadline = Instant::now() + GRACE;
-    let mut asked = false;
+    // By process: one whose process was still being started is asked once it is there.
+    let mut asked = HashSet::new();
     loop {
         let report = supervisor.keeper().call(Request::State)?;
-        let mut living = report
+        let is_over = report
             .machines
-            .into_iter()
-            .filter(|machine| machine.state != "ended")
-            .peekable();
-        if living.peek().is_none() || Instant::now() >= deadline {
-            return Ok(());
-        }
-        if !std::mem::replace(&mut asked, true) {
-            for machine in living {
-                let machine = machine.name.parse()?;
-                // One that has ended meanwhile is no failure.
-                let _ = supervisor.keeper().call(|reply| Request::Order {
-                    by: Credentials::ROOT,
-                    machine,
-                    order: Order::Stop,
-                    reply,
-                })?;
+            .iter()
+            .all(|machine| machine.state == "ended");
+        for machine in report.machines {
+            // An ended one may wait for its restart, which the order calls off.
+            if !asked.insert(machine.pid) {
+                continue;
             }
+            let machine = machine.name.parse()?;
+            // One that has ended is no failure.
+            let _ = supervisor.keeper().call(|reply| Request::Order {
+                by: Credentials::ROOT,
+                machine,
+                order: Order::Stop,
+                reply,
+            })?;
+        }
+        if is_over || Instant::now() >= deadline {
+            return Ok(());
         }
         std::thread::sleep(LOOK);
     }

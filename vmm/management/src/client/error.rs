@@ -18,6 +18,12 @@ pub enum ClientError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The kernel lets only the supervisor's user and group connect.
+    #[error("the supervisor's socket {} is not for this user (EACCES)", .path.display())]
+    NotForUs {
+        /// The socket.
+        path: PathBuf,
+    },
     /// The supervisor says no, and why.
     #[error("{}", in_one_line(.0))]
     Refused(Problem),
@@ -25,8 +31,15 @@ pub enum ClientError {
     #[error("no Pinfold supervisor answers at the socket: {0}")]
     Protocol(String),
     /// The socket failed, or the answer took too long.
+    // No source: what is said of it is in the message, and would stand there twice.
     #[error("the supervisor's socket: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+impl From<io::Error> for ClientError {
+    fn from(error: io::Error) -> Self {
+        ClientError::Io(error)
+    }
 }
 
 /// The rule and the errno, once each. A group's name in it may hold any byte, and what is said here goes to terminals.
@@ -49,12 +62,19 @@ impl ClientError {
     /// Whether the supervisor has refused what was asked, as against failed at it: that the host would not do it
     /// (EIO), or that the supervisor is too busy or is ending (503), is no rule.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, ClientError::Refused(problem) if problem.status < 500 && problem.errno != "EIO")
+        match self {
+            ClientError::Refused(problem) => problem.status < 500 && problem.errno != "EIO",
+            ClientError::NotForUs { .. } => true,
+            _ => false,
+        }
     }
 
     pub(super) fn connect(path: &Path, error: io::Error) -> Self {
-        use io::ErrorKind::{ConnectionRefused, NotFound};
+        use io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
         match error.kind() {
+            PermissionDenied => ClientError::NotForUs {
+                path: path.to_owned(),
+            },
             NotFound | ConnectionRefused => ClientError::NoServer {
                 path: path.to_owned(),
             },

@@ -126,6 +126,7 @@ Examples:
 
 const ABOUT_STOP: &str = "\
 Without --force the machine is told to end in good order, which the guest may put off; `pinfold vm wait` waits for it.
+One that has ended and waits for its restart is not started again.
 
 Examples:
   pinfold vm stop web

@@ -4,7 +4,7 @@ use container_core::{Event, GroupInfo, TaskId, TaskInfo};
 use management::{Group, Ledger, Report};
 
 use super::Keeper;
-use super::machines::Machine;
+use super::machines::{Machine, State};
 
 impl Keeper {
     /// The whole state, without the events.
@@ -113,7 +113,11 @@ fn machine_row(machine: &Machine) -> management::Machine {
         go_after_ns: after(machine.times.go),
         first_output_after_ns: after(machine.times.first_output),
         ended_after_ns: after(machine.times.ended),
-        end: machine.verdict.clone(),
+        // Known before the process is gone; whoever waits for it would then find a machine that still lives.
+        end: machine
+            .verdict
+            .clone()
+            .filter(|_| machine.state == State::Ended),
         witness_ns: machine.settlement.map(|settlement| settlement.witness_ns),
         residual_ns: machine.settlement.map(|settlement| settlement.residual_ns),
         peak_resident_bytes: machine

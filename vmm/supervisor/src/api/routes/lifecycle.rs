@@ -94,7 +94,11 @@ pub async fn state(
     }
     let told = app.feed.follow();
     let now = row(&app, &name).await?;
-    order(&app, &name, order_for(request, &now.state)).await?;
+    match order(&app, &name, order_for(request, &now.state)).await {
+        // It is where it is to be, and was not about to leave it.
+        Err(refused) if request.state == WantedState::Stopped && refused.0.errno == "ESRCH" => {}
+        ordered => ordered?,
+    }
     let machine = match query.wait {
         true => wait_for(&app, &name, request.state, told).await?,
         false => row(&app, &name).await?,
@@ -121,7 +125,8 @@ fn order_for(request: StateRequest, now: &str) -> Option<Order> {
     match (request.state, now) {
         (WantedState::Running, "ended") => Some(Order::Start),
         (WantedState::Running, "paused") => Some(Order::Resume),
-        (WantedState::Stopped, "ended") => None,
+        // It may wait for its restart, which the order calls off.
+        (WantedState::Stopped, "ended") => Some(Order::Stop),
         (WantedState::Running, _) => None,
         (WantedState::Paused, "paused") => None,
         (WantedState::Paused, _) => Some(Order::Pause),
