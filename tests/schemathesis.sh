@@ -18,7 +18,7 @@ if [ -z "${SCHEMATHESIS:-}" ]; then
 fi
 if [ -z "${PINFOLD:-}" ]; then
     (cd "$here/.." && cargo build --quiet -p pinfold)
-    PINFOLD=$here/../target/debug/pinfold
+    PINFOLD=$here/../target/x86_64-unknown-linux-gnu/debug/pinfold
 fi
 
 # A supervisor of its own: another lock, another socket.
@@ -31,6 +31,8 @@ for _ in $(seq 100); do
     [ -S "$scratch/run/pinfold.sock" ] && [ -s "$scratch/port" ] && break
     sleep 0.1
 done
+# What the examples of the reference name.
+XDG_RUNTIME_DIR=$scratch/run "$PINFOLD" apply "$here/support/schemathesis-host.toml"
 
 status=0
 (cd "$scratch" && "$SCHEMATHESIS" --config-file "$here/schemathesis.toml" run --checks all --seed "${SEED:-1}" \

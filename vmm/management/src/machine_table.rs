@@ -35,7 +35,7 @@ impl PartialSchema for MachineTable {
             "additionalProperties": false,
             "required": ["memory", "vcpus", "guest"],
             "properties": {
-                "memory": {"type": "string", "pattern": "^[0-9]+[KMG]$", "description": "4M to 3G, in pages of 4K"},
+                "memory": {"type": "string", "pattern": "^(([4-9]|[1-9][0-9]{1,2}|[12][0-9]{3}|30[0-6][0-9]|307[0-2])M|[1-3]G|[0-9]+K)$", "description": "4M to 3G, in pages of 4K"},
                 "vcpus": {"type": "integer", "minimum": 1, "maximum": 64},
                 "guest": {
                     "type": "object",
@@ -53,7 +53,7 @@ impl PartialSchema for MachineTable {
                 "restart": {"type": "string", "enum": ["no", "on-failure", "always"]},
                 "task": {
                     "type": "object",
-                    "propertyNames": {"pattern": "^(vcpu[0-9]+|io|control)$"},
+                    "propertyNames": {"type": "string", "pattern": "^(vcpu[0-9]+|io|control)$"},
                     "additionalProperties": task,
                     "description": "Exceptions for single tasks",
                 },
@@ -67,3 +67,14 @@ impl PartialSchema for MachineTable {
 }
 
 impl ToSchema for MachineTable {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_is_read_whole() {
+        let shown = serde_json::to_value(MachineTable::schema()).unwrap();
+        assert_eq!(shown["properties"].as_object().unwrap().len(), 8, "{shown}");
+    }
+}

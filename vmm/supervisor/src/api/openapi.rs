@@ -1,8 +1,14 @@
 //! The API's description of itself, made of its types and handlers.
 
+#![allow(
+    unused_qualifications,
+    reason = "what utoipa's macro writes is qualified"
+)]
+
 use std::collections::BTreeMap;
 
 use management::api::Problem;
+use management::names::{EventNumber, FilePath, GroupComponents, MachineName};
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Schema};
@@ -48,7 +54,13 @@ URL with its slashes, or with them encoded.",
         show::metrics,
         show::openapi,
     ),
-    components(schemas(Problem)),
+    components(schemas(
+        Problem,
+        MachineName,
+        GroupComponents,
+        FilePath,
+        EventNumber
+    )),
     modifiers(&Strict)
 )]
 pub struct Document;
