@@ -6,6 +6,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::names::{
+    AbsolutePath, GroupComponent, GroupName, HierarchyName, SubsystemName, TaskName,
+};
+
 /// One change, as `{"op": "mkdir", "group": "placement:/gold"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
@@ -13,47 +17,57 @@ pub enum Command {
     /// Mount a hierarchy and bind subsystems to it.
     Mount {
         /// Its name.
+        #[schema(value_type = HierarchyName)]
         hierarchy: String,
         /// What its groups mean.
         #[serde(default)]
+        #[schema(value_type = Vec<SubsystemName>)]
         subsystems: Vec<String>,
     },
     /// Unmount a hierarchy; one with child groups lives on.
     Umount {
         /// Its name.
+        #[schema(value_type = HierarchyName)]
         hierarchy: String,
     },
     /// Make a group.
     Mkdir {
         /// Which.
+        #[schema(value_type = GroupName)]
         group: String,
     },
     /// Remove a group that has neither tasks nor children.
     Rmdir {
         /// Which.
+        #[schema(value_type = GroupName)]
         group: String,
     },
     /// Give a group another name within its parent.
     Rename {
         /// Which.
+        #[schema(value_type = GroupName)]
         group: String,
         /// The name, not a path.
+        #[schema(value_type = GroupComponent)]
         to: String,
     },
     /// Hand a group over, or change its permission bits.
     Chown {
         /// Which.
+        #[schema(value_type = GroupName)]
         group: String,
         /// Its new owner.
         uid: u32,
         /// Its new owning group of users.
         gid: u32,
         /// Permission bits, at most 0o777 (511).
+        #[schema(maximum = 511)]
         mode: u16,
     },
     /// Write a control file.
     Set {
         /// Of this group.
+        #[schema(value_type = GroupName)]
         group: String,
         /// Which.
         file: String,
@@ -63,15 +77,19 @@ pub enum Command {
     /// Move a task.
     Attach {
         /// Into this group.
+        #[schema(value_type = GroupName)]
         group: String,
         /// `MACHINE/vcpu0`, or a thread id.
+        #[schema(value_type = TaskName)]
         task: String,
     },
     /// Make a group `node_TID` below the task's own, and move it there.
     Clone {
         /// `MACHINE/vcpu0`, or a thread id.
+        #[schema(value_type = TaskName)]
         task: String,
         /// In whose hierarchy.
+        #[schema(value_type = SubsystemName)]
         subsystem: String,
     },
 }
@@ -81,6 +99,7 @@ pub enum Command {
 #[serde(deny_unknown_fields)]
 pub struct PlanRequest {
     /// In the order in which they are checked.
+    #[schema(max_items = 10_000)]
     pub commands: Vec<Command>,
     /// Refuse (409, ESTALE) unless the groups are still those of this generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -182,8 +201,10 @@ pub enum WantedState {
 #[serde(deny_unknown_fields)]
 pub struct ApplyRequest {
     /// The spec file's text (TOML).
+    #[schema(example = "[hierarchy.placement]\nsubsystems = ['cpuset']\n")]
     pub spec: String,
     /// Its path from the root on: messages name it, and paths in the spec stand relative to it.
+    #[schema(value_type = AbsolutePath)]
     pub file: String,
 }
 
@@ -217,6 +238,10 @@ pub struct GroupView {
 #[serde(deny_unknown_fields)]
 pub struct AttachRequest {
     /// A group of that hierarchy: `HIERARCHY:/path`, or `/path`.
+    #[schema(
+        pattern = "^([A-Za-z0-9._-]{1,64}:)?(/|(/(?!\\.{1,2}(/|$))[^/\\n\\x00]+)+)$",
+        example = "/gold"
+    )]
     pub group: String,
 }
 

@@ -5,6 +5,8 @@
 
 pub mod api;
 pub mod client;
+pub mod machine_table;
+pub mod names;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -1,12 +1,18 @@
 //! The API's description of itself, made of its types and handlers.
 
+#![allow(
+    unused_qualifications,
+    reason = "what utoipa's macro writes is qualified"
+)]
+
 use std::collections::BTreeMap;
 
 use management::api::Problem;
+use management::names::{EventNumber, FilePath, GroupComponents, MachineName};
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::AdditionalProperties;
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Schema};
-use utoipa::{IntoResponses, Modify, OpenApi};
+use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Schema};
+use utoipa::{IntoResponses, Modify, OpenApi, PartialSchema};
 
 use super::problem::{PROBLEM_JSON, Refused};
 use super::routes::{events, groups, lifecycle, machines, plan, show, tasks};
@@ -48,7 +54,13 @@ URL with its slashes, or with them encoded.",
         show::metrics,
         show::openapi,
     ),
-    components(schemas(Problem)),
+    components(schemas(
+        Problem,
+        MachineName,
+        GroupComponents,
+        FilePath,
+        EventNumber
+    )),
     modifiers(&Strict)
 )]
 pub struct Document;
@@ -100,19 +112,34 @@ const REFUSALS: [(&str, &str); 11] = [
     ),
 ];
 
+/// Headers of refusals, by their status.
+const HEADERS: [(&str, &str, &str); 2] = [
+    ("405", "Allow", "The methods that are"),
+    ("503", "Retry-After", "Seconds"),
+];
+
 impl IntoResponses for Refused {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let problem = || {
             let schema = Ref::from_schema_name("Problem");
             ContentBuilder::new().schema(Some(schema)).build()
         };
-        let response = |what: &str| {
-            let builder = ResponseBuilder::new().description(what);
-            builder.content(PROBLEM_JSON, problem()).build().into()
+        let response = |status: &str, what: &str| {
+            let response = ResponseBuilder::new()
+                .description(what)
+                .content(PROBLEM_JSON, problem());
+            let response = match HEADERS.iter().find(|(of, ..)| *of == status) {
+                Some((_, name, what)) => {
+                    let header = HeaderBuilder::new().schema(String::schema());
+                    response.header(*name, header.description(Some(*what)).build())
+                }
+                None => response,
+            };
+            response.build().into()
         };
         REFUSALS
             .iter()
-            .map(|(status, what)| ((*status).to_owned(), response(what)))
+            .map(|(status, what)| ((*status).to_owned(), response(status, what)))
             .collect()
     }
 }

@@ -1,6 +1,7 @@
 //! The API over a real socket, with a real keeper, wire and runner, and one task that no machine has.
 
 mod crowd;
+mod document;
 mod refused;
 mod rights;
 mod routes;

@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use management::api::EventPage;
+use management::names::EventNumber;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -26,6 +27,7 @@ const MAX_LIMIT: usize = 4096;
 pub struct Which {
     /// Those that follow this number, EPOCH.SEQ. A page without one begins with the oldest that is kept, a stream with
     /// the next to come.
+    #[param(value_type = Option<EventNumber>)]
     since: Option<String>,
     /// At most so many on a page.
     #[param(minimum = 0, maximum = 4096)]
@@ -35,7 +37,7 @@ pub struct Which {
 /// Events: a page of them, or with `Accept: text/event-stream` a stream that goes on. The stream resumes after
 /// `Last-Event-ID`; what is not kept any more is an event `gap`.
 #[utoipa::path(get, path = "/v1/events",
-    params(Which, ("Last-Event-ID" = Option<String>, Header, description = "The last number seen, for a stream")),
+    params(Which, ("Last-Event-ID" = Option<EventNumber>, Header, description = "The last number seen, for a stream")),
     responses((status = 200, description = "A page, or a stream", content(
         (EventPage = "application/json"), (String = "text/event-stream"))), Refused))]
 pub async fn events(

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use container_core::{Command, GroupPath, HierarchyName};
 use management::api::{GroupView, Hierarchy};
+use management::names;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -29,7 +30,7 @@ async fn all(app: &Client) -> Result<Vec<Hierarchy>, Refused> {
 
 /// One hierarchy.
 #[utoipa::path(get, operation_id = "show_hierarchy",
-    path = "/v1/hierarchies/{name}", params(("name" = String, Path, description = "The hierarchy")),
+    path = "/v1/hierarchies/{name}", params(("name" = names::HierarchyName, Path, description = "The hierarchy")),
     responses((status = 200, description = "The hierarchy", body = Hierarchy), Refused))]
 pub async fn hierarchy(app: Client, InPath(name): InPath<String>) -> Result<Response, Refused> {
     let name: HierarchyName = name.parse()?;
@@ -52,7 +53,7 @@ pub struct HowDeep {
 /// The root group of a hierarchy.
 #[utoipa::path(get, operation_id = "show_root_group",
     path = "/v1/groups/{hierarchy}",
-    params(("hierarchy" = String, Path, description = "The hierarchy"), HowDeep),
+    params(("hierarchy" = names::HierarchyName, Path, description = "The hierarchy"), HowDeep),
     responses((status = 200, description = "The group", body = GroupView), Refused))]
 pub async fn root(
     app: Client,
@@ -66,8 +67,8 @@ pub async fn root(
 /// A group.
 #[utoipa::path(get, operation_id = "show_group",
     path = "/v1/groups/{hierarchy}/{path}",
-    params(("hierarchy" = String, Path, description = "The hierarchy"),
-        ("path" = String, Path, description = "The group's components, with slashes between"), HowDeep),
+    params(("hierarchy" = names::HierarchyName, Path, description = "The hierarchy"),
+        ("path" = names::GroupComponents, Path, description = "The group's components, with slashes between"), HowDeep),
     responses((status = 200, description = "The group", body = GroupView), Refused))]
 pub async fn group(
     app: Client,
@@ -108,8 +109,8 @@ async fn view(app: &Client, group: GroupPath, recursive: bool) -> Result<Respons
 /// Read a control file.
 #[utoipa::path(get, operation_id = "read_file",
     path = "/v1/files/{hierarchy}/{path}",
-    params(("hierarchy" = String, Path, description = "The hierarchy"),
-        ("path" = String, Path, description = "The group's components and the file, with slashes between")),
+    params(("hierarchy" = names::HierarchyName, Path, description = "The hierarchy"),
+        ("path" = names::FilePath, Path, description = "The group's components and the file, with slashes between")),
     responses((status = 200, description = "Its text", body = String, content_type = "text/plain"), Refused))]
 pub async fn read(
     app: Client,
@@ -128,8 +129,8 @@ pub async fn read(
 /// Write a control file.
 #[utoipa::path(put, operation_id = "write_file",
     path = "/v1/files/{hierarchy}/{path}",
-    params(("hierarchy" = String, Path, description = "The hierarchy"),
-        ("path" = String, Path, description = "The group's components and the file, with slashes between")),
+    params(("hierarchy" = names::HierarchyName, Path, description = "The hierarchy"),
+        ("path" = names::FilePath, Path, description = "The group's components and the file, with slashes between")),
     request_body(content = String, content_type = "text/plain", description = "At most 64 KiB"),
     responses((status = 204, description = "It is in force"), Refused))]
 pub async fn write(

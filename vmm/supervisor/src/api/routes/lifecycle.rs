@@ -5,8 +5,9 @@ use std::time::Duration;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use container_core::MachineName;
-use management::Machine;
 use management::api::{StateRequest, WantedState};
+use management::machine_table::MachineTable;
+use management::{Machine, names};
 use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -25,9 +26,10 @@ const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Make a machine and start it. The body is the table `[vm.NAME]` of a spec file, in JSON.
 #[utoipa::path(post, operation_id = "create_machine",
-    path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
-    request_body(content = Object, description = "The table [vm.NAME] of a spec file"),
-    responses((status = 201, description = "Its process has been told what to build", body = Machine), Refused))]
+    path = "/v1/machines/{name}", params(("name" = names::MachineName, Path, description = "The machine")),
+    request_body(content = MachineTable, description = "The table [vm.NAME] of a spec file"),
+    responses((status = 201, description = "Its process has been told what to build", body = Machine,
+        headers(("Location" = String, description = "The machine's path"))), Refused))]
 pub async fn create(
     app: Client,
     InPath(name): InPath<String>,
@@ -51,7 +53,7 @@ pub async fn create(
 
 /// Forget a machine that has ended.
 #[utoipa::path(delete, operation_id = "remove_machine",
-    path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
+    path = "/v1/machines/{name}", params(("name" = names::MachineName, Path, description = "The machine")),
     responses((status = 204, description = "It is not known any more"), Refused))]
 pub async fn remove(app: Client, InPath(name): InPath<String>) -> Result<Response, Refused> {
     let machine: MachineName = name.parse()?;
@@ -78,7 +80,7 @@ pub struct Wait {
 /// Tell a machine to go to a state.
 #[utoipa::path(put, operation_id = "set_machine_state",
     path = "/v1/machines/{name}/state", request_body = StateRequest,
-    params(("name" = String, Path, description = "The machine"), Wait),
+    params(("name" = names::MachineName, Path, description = "The machine"), Wait),
     responses((status = 200, description = "It is there", body = Machine),
         (status = 202, description = "It has been told", body = Machine), Refused))]
 pub async fn state(

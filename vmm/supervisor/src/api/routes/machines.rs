@@ -5,6 +5,7 @@ use axum::response::Response;
 use container_core::MachineName;
 use management::Machine;
 use management::api::{AgentAnswer, AgentRequest, Question};
+use management::names;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -25,7 +26,7 @@ pub async fn list(app: Client) -> Result<Response, Refused> {
 
 /// One machine.
 #[utoipa::path(get, operation_id = "show_machine",
-    path = "/v1/machines/{name}", params(("name" = String, Path, description = "The machine")),
+    path = "/v1/machines/{name}", params(("name" = names::MachineName, Path, description = "The machine")),
     responses((status = 200, description = "The machine", body = Machine), Refused))]
 pub async fn one(app: Client, InPath(name): InPath<String>) -> Result<Response, Refused> {
     Ok(json(&row(&app, &name.parse()?).await?))
@@ -60,7 +61,7 @@ pub struct Follow {
 /// for root and the supervisor's user.
 #[utoipa::path(get, operation_id = "read_log",
     path = "/v1/machines/{name}/log",
-    params(("name" = String, Path, description = "The machine"), Follow),
+    params(("name" = names::MachineName, Path, description = "The machine"), Follow),
     responses((status = 200, description = "As the guest wrote it", body = String, content_type = "text/plain"), Refused))]
 pub async fn log(
     app: Client,
@@ -82,7 +83,7 @@ pub async fn log(
 /// Ask a machine's guest for something. It has some seconds to answer.
 #[utoipa::path(post, operation_id = "ask_guest",
     path = "/v1/machines/{name}/agent", request_body = AgentRequest,
-    params(("name" = String, Path, description = "The machine")),
+    params(("name" = names::MachineName, Path, description = "The machine")),
     responses((status = 200, description = "What the guest says", body = AgentAnswer), Refused))]
 pub async fn agent(
     app: Client,

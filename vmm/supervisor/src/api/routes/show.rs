@@ -2,8 +2,8 @@
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use management::Report;
 use management::api::Version;
+use management::{Report, names};
 use utoipa::OpenApi;
 
 use super::{json, text};
@@ -23,7 +23,7 @@ pub async fn proc_groups(app: Client) -> Result<Response, Refused> {
 
 /// The text of `/proc/PID/cgroup`: a line a hierarchy.
 #[utoipa::path(get, path = "/v1/proc/{task}/group",
-    params(("task" = String, Path, description = "MACHINE/KIND with its slash encoded, or a thread id")),
+    params(("task" = names::TaskName, Path, description = "MACHINE/KIND with its slash encoded, or a thread id")),
     responses((status = 200, description = "The lines", body = String, content_type = "text/plain"), Refused))]
 pub async fn proc_task(app: Client, InPath(task): InPath<String>) -> Result<Response, Refused> {
     let lines = app.ask(|reply| Request::ProcTask { task, reply });

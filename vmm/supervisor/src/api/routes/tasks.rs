@@ -2,8 +2,8 @@
 
 use axum::response::Response;
 use container_core::{Command, GroupPath, HierarchyName};
-use management::Task;
 use management::api::{AttachRequest, Plan};
+use management::{Task, names};
 
 use super::json;
 use crate::api::ask::Client;
@@ -23,7 +23,7 @@ pub async fn list(app: Client) -> Result<Response, Refused> {
 /// One task: of several of that name or thread id the one that lives, else the last.
 #[utoipa::path(get, operation_id = "show_task",
     path = "/v1/tasks/{id}",
-    params(("id" = String, Path, description = "MACHINE/KIND with its slash encoded, or a thread id")),
+    params(("id" = names::TaskName, Path, description = "MACHINE/KIND with its slash encoded, or a thread id")),
     responses((status = 200, description = "The task", body = Task), Refused))]
 pub async fn one(app: Client, InPath(id): InPath<String>) -> Result<Response, Refused> {
     let tid: Option<u32> = id.parse().ok();
@@ -37,8 +37,8 @@ pub async fn one(app: Client, InPath(id): InPath<String>) -> Result<Response, Re
 /// Move a task into a group of one hierarchy.
 #[utoipa::path(put, operation_id = "attach_task",
     path = "/v1/tasks/{id}/groups/{hierarchy}", request_body = AttachRequest,
-    params(("id" = String, Path, description = "MACHINE/KIND with its slash encoded, or a thread id"),
-        ("hierarchy" = String, Path, description = "The hierarchy that the group is in")),
+    params(("id" = names::TaskName, Path, description = "MACHINE/KIND with its slash encoded, or a thread id"),
+        ("hierarchy" = names::HierarchyName, Path, description = "The hierarchy that the group is in")),
     responses((status = 200, description = "What it did", body = Plan), Refused))]
 pub async fn attach(
     app: Client,
