@@ -9,9 +9,9 @@ const SPEC: &str = r#"
 [hierarchy.placement]
 subsystems = ["cpuset"]
 [group."placement:/pen"]
-"cpuset.cpus" = "0-1"
+files = { "cpuset.cpus" = "0-1" }
 [group."placement:/pen/vcpu"]
-"cpuset.cpus" = "0"
+files = { "cpuset.cpus" = "0" }
 [vm.m]
 memory = "4M"
 vcpus = 1

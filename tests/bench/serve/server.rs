@@ -166,10 +166,14 @@ impl Connection {
         self.ask("POST", path, "application/json", &body.to_string())
     }
 
-    /// Apply a spec.
+    /// Apply a spec, which must succeed.
     pub fn apply(&mut self, spec: &str) -> Answer {
+        self.try_apply(spec).ok()
+    }
+
+    pub fn try_apply(&mut self, spec: &str) -> Answer {
         let body = serde_json::json!({ "spec": spec, "file": "/bench.toml" });
-        self.post("/v1/apply", &body).ok()
+        self.post("/v1/apply", &body)
     }
 
     fn fill(&mut self) {
