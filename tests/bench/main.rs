@@ -9,6 +9,7 @@ mod support;
 mod channel;
 mod moves;
 mod overhead;
+mod serve;
 mod start;
 
 use std::time::Duration;
@@ -31,7 +32,7 @@ fn main() {
     if wanted("moves") {
         moves::bench();
     }
-    for (name, bench) in channel::PARTS {
+    for (name, bench) in channel::PARTS.into_iter().chain(serve::PARTS) {
         if wanted(name) {
             bench();
         }

@@ -66,7 +66,7 @@ pub fn bench() {
 }
 
 /// The floor program is C, so that nothing of ours slows it: static, optimised.
-fn build_floor(scratch: &Scratch) -> Option<PathBuf> {
+pub(crate) fn build_floor(scratch: &Scratch) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/bench/floor.c");
     let program = scratch.path().join("floor");
     let built = Command::new("cc")
@@ -85,7 +85,7 @@ fn build_floor(scratch: &Scratch) -> Option<PathBuf> {
 
 /// Time until `mark` and one byte more have come out of the program, and when it was started on the clock of
 /// `host::monotonic_ns`; then it is let end.
-fn first_byte(command: &mut Command, scratch: &Scratch, mark: &[u8]) -> (Duration, u64) {
+pub(crate) fn first_byte(command: &mut Command, scratch: &Scratch, mark: &[u8]) -> (Duration, u64) {
     command
         .env("XDG_RUNTIME_DIR", scratch.path())
         .stdin(Stdio::null())

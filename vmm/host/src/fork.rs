@@ -106,18 +106,17 @@ pub fn spawn_process(
         .collect();
 
     let parent = getpid();
+    let mut child = || {
+        let errno = match enter_child(parent).and_then(|()| place(&sources)) {
+            Ok(()) => execute(&argv),
+            Err(errno) => errno,
+        };
+        let _ = rustix::io::write(&writer, &errno.raw_os_error().to_ne_bytes());
+        SETUP_FAILED
+    };
     // SAFETY: until execv the child makes system calls only, on what was prepared above; it allocates
-    // nothing and takes no lock, and never leaves this call.
-    let process = unsafe {
-        fork(|| {
-            let errno = match enter_child(parent).and_then(|()| place(&sources)) {
-                Ok(()) => execute(&argv),
-                Err(errno) => errno,
-            };
-            let _ = rustix::io::write(&writer, &errno.raw_os_error().to_ne_bytes());
-            SETUP_FAILED
-        })
-    }?;
+    // nothing, takes no lock and writes nothing but its own stack, and never leaves this call.
+    let process = unsafe { fork_in_place(&mut child) }?;
     drop(writer);
     let mut code = [0u8; 4];
     match retry_on_intr(|| rustix::io::read(&errors, &mut code)) {
@@ -164,15 +163,62 @@ unsafe fn fork(child: impl FnOnce() -> u8) -> Result<Process, HostError> {
             // SAFETY: ends the process without running what its parent wanted run at its own end.
             unsafe { libc::_exit(code.into()) }
         }
-        // Our child, not reaped yet: the number is its own. Without a pidfd it is not let live.
-        pid => Process::open(pid as u32).inspect_err(|_| {
-            // SAFETY: both calls take the number of our own unreaped child, and a null pointer is allowed.
-            unsafe {
-                libc::kill(pid, libc::SIGKILL);
-                libc::waitpid(pid, std::ptr::null_mut(), 0);
-            }
-        }),
+        pid => own_child(pid),
     }
+}
+
+/// Stack of a child that shares our memory until it becomes a program.
+const CHILD_STACK_BYTES: usize = 64 << 10;
+
+/// Start `child` in our own memory, on a stack of its own, and sleep until it has become a program or ended. Nothing of
+/// our memory is copied: a fork costs as many page faults afterwards as pages are written to, in every thread.
+///
+/// A signal handler of ours that runs in the child does what it would do here, so it may only be of the kind that tells a
+/// pipe.
+///
+/// # Safety
+/// `child` may do no more than what signal-safety(7) lists, and may leave nothing changed in memory that another thread
+/// looks at.
+unsafe fn fork_in_place<F: FnMut() -> u8>(child: &mut F) -> Result<Process, HostError> {
+    extern "C" fn enter<F: FnMut() -> u8>(child: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: it is the closure that is given to clone below, whose owner sleeps meanwhile.
+        unsafe { (*child.cast::<F>())().into() }
+    }
+    let mut stack = vec![0u128; CHILD_STACK_BYTES / size_of::<u128>()];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack is the child's alone, aligned, and outlives it, since this thread sleeps until the child has left
+    // our memory; the rest is passed on to the caller.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr_range().end;
+        libc::clone(
+            enter::<F>,
+            top.cast(),
+            flags,
+            std::ptr::from_mut(child).cast(),
+        )
+    };
+    match pid {
+        -1 => {
+            let errno = Errno::from_io_error(&std::io::Error::last_os_error());
+            Err(HostError::system(
+                "clone",
+                "this process",
+                errno.unwrap_or(Errno::AGAIN),
+            ))
+        }
+        pid => own_child(pid),
+    }
+}
+
+/// Our child, not reaped yet: the number is its own. Without a pidfd it is not let live.
+fn own_child(pid: libc::pid_t) -> Result<Process, HostError> {
+    Process::open(pid as u32).inspect_err(|_| {
+        // SAFETY: both calls take the number of our own unreaped child, and a null pointer is allowed.
+        unsafe {
+            libc::kill(pid, libc::SIGKILL);
+            libc::waitpid(pid, std::ptr::null_mut(), 0);
+        }
+    })
 }
 
 /// In the child: die with the parent, and read nothing.

@@ -30,6 +30,10 @@ const AGENTS_WAITING: usize = 4096;
 const AGENT_LIMIT: Duration = Duration::from_secs(10);
 /// How often a running agent is looked at.
 const AGENT_POLL: Duration = Duration::from_millis(5);
+/// After a machine that came by itself the next process is started this much later. A process
+/// takes a millisecond of CPU until it waits, which the new machine needs. Machines that follow each other closer find
+/// theirs started at once.
+const REFILL_AFTER: Duration = Duration::from_millis(10);
 /// The user an agent of a root supervisor runs as (`nobody`).
 const UNPRIVILEGED: u32 = 65_534;
 
@@ -69,6 +73,10 @@ pub struct Runner {
     perf: Option<PerfKeepAlive>,
     tsc_khz: Option<u32>,
     nursery: Nursery,
+    /// When the last machine was given its process.
+    launched: Option<Instant>,
+    /// When the nursery is to have another.
+    refill_at: Option<Instant>,
 }
 
 impl Runner {
@@ -83,6 +91,8 @@ impl Runner {
             perf: None,
             tsc_khz: None,
             nursery,
+            launched: None,
+            refill_at: None,
         }
     }
 
@@ -98,18 +108,20 @@ impl Runner {
                 None => {}
             }
             self.look_at_agents();
+            self.refill_when_due();
         }
         for mut agent in self.running.drain(..) {
             kill_group(&mut agent.child);
         }
     }
 
-    /// The next job, `Some(None)` when it is time to look at the agents, None at the end.
+    /// The next job, `Some(None)` when it is time to look at the agents or the nursery, None at the end.
     fn next_job(&self) -> Option<Option<Job>> {
-        if self.running.is_empty() {
-            return self.mailbox.recv().map(Some);
+        let agents = (!self.running.is_empty()).then(|| Instant::now() + AGENT_POLL);
+        match agents.into_iter().chain(self.refill_at).min() {
+            None => self.mailbox.recv().map(Some),
+            Some(deadline) => self.mailbox.recv_until(deadline).ok(),
         }
-        self.mailbox.recv_until(Instant::now() + AGENT_POLL).ok()
     }
 
     /// A group that already waits for its agent is not queued again.
@@ -189,7 +201,19 @@ impl Runner {
             machine: name,
             launch,
         });
-        self.nursery.refill();
+        let now = Instant::now();
+        let alone = self
+            .launched
+            .replace(now)
+            .is_none_or(|last| now.duration_since(last) > REFILL_AFTER);
+        self.refill_at = Some(if alone { now + REFILL_AFTER } else { now });
+    }
+
+    fn refill_when_due(&mut self) {
+        if self.refill_at.is_some_and(|at| Instant::now() >= at) {
+            self.refill_at = None;
+            self.nursery.refill();
+        }
     }
 
     fn tell(&self, news: News) {

@@ -102,7 +102,7 @@ impl Keeper {
     }
 }
 
-fn machine_row(machine: &Machine) -> management::Machine {
+pub(super) fn machine_row(machine: &Machine) -> management::Machine {
     let after = |at: Option<u64>| at.map(|at| at.saturating_sub(machine.times.spawned));
     management::Machine {
         name: machine.name().to_string(),

@@ -73,6 +73,8 @@ pub enum Request {
     },
     /// A copy of the groups and what each machine was asked to be: what a spec is held against.
     Known(Reply<crate::api::Known>),
+    /// One machine; of several lives under one name, the last.
+    Machine(MachineName, Reply<Option<management::Machine>>),
     /// The whole state, counters sampled now.
     Report(Reply<Report>),
     /// The same without the events, which are most of it.
@@ -226,6 +228,7 @@ impl Request {
             | Request::ProcTask { .. }
             | Request::EventsSince { .. }
             | Request::Known(_)
+            | Request::Machine(..)
             | Request::Report(_)
             | Request::State(_)
             | Request::AskAgent { .. }

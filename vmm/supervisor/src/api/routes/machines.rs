@@ -37,13 +37,9 @@ pub async fn one(app: Client, InPath(name): InPath<String>) -> Result<Response, 
 /// # Errors
 /// ENOENT.
 pub async fn row(app: &Client, name: &MachineName) -> Result<Machine, Refused> {
-    let machines = app.state().await?.machines;
-    let mut named = machines
-        .into_iter()
-        .rev()
-        .filter(|row| row.name == name.as_str());
-    named
-        .next()
+    let machine = app.ask(|reply| Request::Machine(name.clone(), reply));
+    machine
+        .await?
         .ok_or_else(|| Refused::new("ENOENT", format!("there is no machine {name}")))
 }
 
