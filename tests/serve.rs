@@ -17,7 +17,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::kernel::{affinity, assert_pinned, eventually, threads};
 use support::serve::{Serve, assert_refused, to_end};
@@ -144,8 +144,14 @@ fn a_supervisor_told_to_end_takes_its_machines_and_its_socket_with_it() {
     serve.hears("machine_restarting");
     let processes = children(serve.pid());
     assert!(!processes.is_empty());
+    let told = Instant::now();
     let (code, stderr) = serve.end();
     assert_eq!(code, Some(0), "{stderr}");
+    assert!(told.elapsed() < Duration::from_secs(9), "its grace ran out");
+    assert!(
+        stderr.contains("web has ended: stopped"),
+        "asked, not killed: {stderr}"
+    );
     assert!(!serve.socket().exists());
     eventually("no process is left", || {
         !processes.iter().any(|pid| lives(*pid))

@@ -57,6 +57,21 @@ fn an_ended_machine_holds_no_descriptor_and_is_in_the_report_as_before() {
 }
 
 #[test]
+fn a_machine_has_no_end_before_its_process_is_gone() {
+    let mut stage = Stage::new();
+    stage.create(new_machine("web"));
+    let web = stage.launched();
+    stage.born(web);
+    stage.order("web", Order::Kill);
+    let killed = &stage.keeper.state().machines[0];
+    assert_eq!((&*killed.state, &killed.end), ("running", &None));
+    stage.ends(web, "killed on request");
+    let ended = &stage.keeper.state().machines[0];
+    assert_eq!(&*ended.state, "ended");
+    assert!(ended.end.is_some());
+}
+
+#[test]
 fn a_thread_whose_birth_was_refused_is_let_go_with_its_machine() {
     let mut stage = Stage::new();
     stage.create(new_machine("web"));
