@@ -40,7 +40,7 @@ pub struct Which {
 #[into_params(parameter_in = Header)]
 struct Resume {
     /// The last number seen, for a stream; an empty one is none.
-    #[param(rename = "Last-Event-ID", value_type = Option<LastEventId>)]
+    #[param(rename = "Last-Event-ID", value_type = LastEventId, required = false)]
     last: Option<String>,
 }
 
