@@ -52,6 +52,8 @@ names! {
     TaskName: "^([A-Za-z0-9_][A-Za-z0-9._-]{0,31}/(vcpu(0|[1-9][0-9]{0,3})|io|control|kvm(0|[1-9][0-9]{0,3}))|[0-9]{1,9})$", as "web/vcpu0";
     /// The number of an event, `EPOCH.SEQ`.
     EventNumber: "^[0-9a-f]{1,15}\\.[0-9]{1,18}$", as "1a2b.17";
+    /// The number of an event, or nothing.
+    LastEventId: "^([0-9a-f]{1,15}\\.[0-9]{1,18})?$", as "1a2b.17";
     /// A path from the root on.
     AbsolutePath: "^/[^\\x00]*$", as "/etc/pinfold/host.toml";
 }

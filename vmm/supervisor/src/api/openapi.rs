@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use management::api::Problem;
-use management::names::{EventNumber, FilePath, GroupComponents, MachineName};
+use management::names::{EventNumber, FilePath, GroupComponents, LastEventId, MachineName};
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Schema};
@@ -59,7 +59,8 @@ URL with its slashes, or with them encoded.",
         MachineName,
         GroupComponents,
         FilePath,
-        EventNumber
+        EventNumber,
+        LastEventId
     )),
     modifiers(&Strict)
 )]

@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use management::api::EventPage;
-use management::names::EventNumber;
+use management::names::{EventNumber, LastEventId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -34,10 +34,20 @@ pub struct Which {
     limit: Option<usize>,
 }
 
+/// Where a stream goes on: shown only, since no header is read into a struct.
+#[allow(dead_code, reason = "shown only")]
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+struct Resume {
+    /// The last number seen, for a stream; an empty one is none.
+    #[param(rename = "Last-Event-ID", value_type = LastEventId, required = false)]
+    last: Option<String>,
+}
+
 /// Events: a page of them, or with `Accept: text/event-stream` a stream that goes on. The stream resumes after
 /// `Last-Event-ID`; what is not kept any more is an event `gap`.
 #[utoipa::path(get, path = "/v1/events",
-    params(Which, ("Last-Event-ID" = Option<EventNumber>, Header, description = "The last number seen, for a stream")),
+    params(Which, Resume),
     responses((status = 200, description = "A page, or a stream", content(
         (EventPage = "application/json"), (String = "text/event-stream"))), Refused))]
 pub async fn events(
@@ -51,12 +61,14 @@ pub async fn events(
         let rule = format!("limit {limit} is past {MAX_LIMIT}");
         return Err(Refused::malformed(rule));
     }
+    // A page is not resumed by it, and yet is not asked for with what is no number.
+    let heard = headers.get("last-event-id");
+    let heard = heard.map(|heard| heard.to_str().unwrap_or("?"));
+    let heard = number(heard.filter(|heard| !heard.is_empty()))?;
     let accepts = headers.get_all(header::ACCEPT).iter();
     let mut accepts = accepts.filter_map(|accept| accept.to_str().ok());
     if accepts.any(|accept| accept.contains(EVENT_STREAM)) {
-        let heard = headers.get("last-event-id");
-        let heard = heard.map(|heard| heard.to_str().unwrap_or("?"));
-        let last = number(heard.filter(|heard| !heard.is_empty()))?.or(since);
+        let last = heard.or(since);
         let headers = [
             (header::CONTENT_TYPE, EVENT_STREAM),
             (header::CACHE_CONTROL, "no-store"),

@@ -20,6 +20,8 @@ fn what_is_not_well_formed_is_400() {
     served.get("/v1/tasks/%ff").refused(400, "EINVAL");
     served.get("/v1/events?since=abc").refused(400, "EINVAL");
     served.get("/v1/events?limit=4097").refused(400, "EINVAL");
+    let last = "GET /v1/events HTTP/1.1\r\nlast-event-id: abc";
+    served.ask(last, b"").refused(400, "EINVAL");
     let text = "PUT /v1/files/billing/tenant/tasks HTTP/1.1\r\ncontent-type: text/plain";
     served.ask(text, b"\xff").refused(400, "EINVAL");
 }
