@@ -62,6 +62,11 @@ fn cut_off(report: &Report) -> Vec<&str> {
     of_bad.map(|event| event.text.as_str()).collect()
 }
 
+fn assert_said(said: &[String], text: &str) {
+    let heard = said.iter().any(|line| line.contains(text));
+    assert!(heard, "{text}: {said:?}");
+}
+
 /// Run `lines` on `bad` while `good` is asked all the time; returns what the run looked like at the end.
 fn beside_a_neighbour(lines: &[impl AsRef<str>]) -> (Report, Vec<String>) {
     let mut run = Run::start(&spec(lines));
@@ -115,15 +120,9 @@ fn garbage_and_a_length_of_four_gibibytes_end_their_session_with_the_rule_and_on
         "exit",
     ];
     let (report, said) = beside_a_neighbour(&lines);
-    let has = |text: &str| {
-        assert!(
-            said.iter().any(|line| line.contains(text)),
-            "{text}: {said:?}"
-        )
-    };
-    has("garbage: ended: ");
-    has("huge: ended: ");
-    has("pong");
+    assert_said(&said, "garbage: ended: ");
+    assert_said(&said, "huge: ended: ");
+    assert_said(&said, "pong");
     let events = cut_off(&report);
     assert_eq!(events.len(), 2, "{events:?}");
     assert!(events[1].contains("4294967295"), "{events:?}");
@@ -143,15 +142,9 @@ fn ten_thousand_connections_and_unprivileged_ports_are_refused() {
         "exit",
     ];
     let (report, said) = beside_a_neighbour(&lines);
-    let has = |text: &str| {
-        assert!(
-            said.iter().any(|line| line.contains(text)),
-            "{text}: {said:?}"
-        )
-    };
-    has("half-open");
-    has("unprivileged: refused");
-    has("pong");
+    assert_said(&said, "half-open");
+    assert_said(&said, "unprivileged: refused");
+    assert_said(&said, "pong");
     // One that says nothing is cut off after 5 s; at most four are open at once.
     assert!(cut_off(&report).len() <= 8, "{:?}", cut_off(&report));
 }
