@@ -1,6 +1,6 @@
 //! What a plan asks of the host, as values.
 
-use crate::{CpuSet, TaskId};
+use crate::{CpuGroup, CpuLimits, CpuSet, TaskId};
 
 /// One thing to be carried out on the host before a plan is committed.
 #[allow(
@@ -22,5 +22,28 @@ pub enum Effect {
     Sample {
         /// Whose; never one born in the same batch.
         task: TaskId,
+    },
+    /// Make a group of the cpu hierarchy, limit it otherwise, or remove it.
+    ///
+    /// Effects come in such an order that no group ever has more than one above it, as in the kernel: what
+    /// grows first, from the root down, and what shrinks last, from the leaves up. In between come the tasks.
+    Limit {
+        /// Which.
+        group: CpuGroup,
+        /// The one above it; None for the root.
+        parent: Option<CpuGroup>,
+        /// What it may have once the batch stands; None where it is there no more.
+        limits: Option<CpuLimits>,
+        /// What it might, for the rollback; None where it was not there.
+        before: Option<CpuLimits>,
+    },
+    /// Have what the task uses count in a group of the cpu hierarchy.
+    Enroll {
+        /// Whom; perhaps born in the same batch.
+        task: TaskId,
+        /// Where; None where the subsystem is not mounted any more.
+        group: Option<CpuGroup>,
+        /// Where it counted, for the rollback; None where it did in none.
+        before: Option<CpuGroup>,
     },
 }

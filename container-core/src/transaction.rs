@@ -8,7 +8,7 @@ use crate::group::{Attributes, GroupId, HierarchyId, HierarchyState};
 use crate::subsystem::SubsystemId;
 use crate::table::TaskSlot;
 use crate::view::Sighting;
-use crate::{CpuSet, Credentials, Event, HostResources, TaskId};
+use crate::{CpuGroup, CpuLimits, CpuSet, Credentials, Event, HostResources, TaskId};
 
 pub(crate) struct Transaction {
     pub by: Credentials,
@@ -68,10 +68,23 @@ pub(crate) enum Undo {
 pub(crate) struct Touched {
     pub pins: Vec<(TaskId, Option<CpuSet>)>,
     pinned: HashSet<TaskId>,
+    pub limits: Vec<Limited>,
+    limited: HashSet<CpuGroup>,
+    pub enrolled: Vec<(TaskId, Option<CpuGroup>)>,
+    moved: HashSet<TaskId>,
     pub bills: Vec<Bill>,
     billed: HashSet<TaskId>,
     reset: HashSet<TaskId>,
     pub born: HashSet<TaskId>,
+}
+
+/// A group of the cpu hierarchy that may be made, limited otherwise, or removed.
+pub(crate) struct Limited {
+    pub group: GroupId,
+    pub id: CpuGroup,
+    pub parent: Option<CpuGroup>,
+    /// What it had before the batch; None where it was not there.
+    pub before: Option<CpuLimits>,
 }
 
 /// A task whose counters may have to be read before the commit.
@@ -125,6 +138,30 @@ impl Touched {
     pub fn pin(&mut self, task: TaskId, before: impl FnOnce() -> Option<CpuSet>) {
         if self.pinned.insert(task) {
             self.pins.push((task, before()));
+        }
+    }
+
+    /// The group may be limited otherwise by what comes next; the first word on `before` counts.
+    pub fn limit(
+        &mut self,
+        (group, id): (GroupId, CpuGroup),
+        parent: Option<CpuGroup>,
+        before: Option<CpuLimits>,
+    ) {
+        if self.limited.insert(id) {
+            self.limits.push(Limited {
+                group,
+                id,
+                parent,
+                before,
+            });
+        }
+    }
+
+    /// The task may stand in another group of the cpu hierarchy from here on; the first word counts.
+    pub fn enroll(&mut self, task: TaskId, before: Option<CpuGroup>) {
+        if self.moved.insert(task) {
+            self.enrolled.push((task, before));
         }
     }
 

@@ -5,6 +5,8 @@
     reason = "clippy takes only test functions for tests"
 )]
 
+#[path = "support/mirror.rs"]
+mod mirror;
 #[path = "support/model.rs"]
 mod model;
 mod support;
@@ -12,6 +14,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use container_core::*;
+use mirror::Mirror;
 use model::{HIERARCHIES, Model, Mounting};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -79,12 +82,25 @@ fn writes() -> impl Strategy<Value = (&'static str, &'static str)> {
         "0", "1", "2", "3", "0-1", "2-3", "0-3", "1-2", "0-3", "\n", "4", "7", "8",
     ];
     prop_oneof![
+        6 => cpu_writes(),
         6 => (Just("cpuset.cpus"), select(cpus)),
         3 => (Just("cpuset.mems"), select(vec!["0", "0", "0", "\n", "1"])),
         6 => (flags, select(vec!["0", "1"])),
         3 => (Just("cpuset.placement"), select(vec!["float", "one-to-one"])),
         1 => (Just("cpuacct.usage"), Just("0")),
         1 => (Just("release_agent"), select(vec!["/one", "/two"])),
+    ]
+}
+
+fn cpu_writes() -> impl Strategy<Value = (&'static str, &'static str)> {
+    let quotas = vec![
+        "-1", "0", "1000", "20000", "50000", "50000", "100000", "200000",
+    ];
+    let periods = vec!["50000", "100000", "100000", "200000", "1000001"];
+    prop_oneof![
+        1 => (Just("cpu.shares"), select(vec!["0", "512", "1024", "999999"])),
+        3 => (Just("cpu.cfs_quota_us"), select(quotas)),
+        2 => (Just("cpu.cfs_period_us"), select(periods)),
     ]
 }
 
@@ -129,6 +145,30 @@ fn cpuset_ops() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// What concerns the cpu hierarchy alone: groups that come and go, limits that grow and shrink, tasks that move.
+fn cpu_ops() -> impl Strategy<Value = Op> {
+    let places = || {
+        let paths = vec![
+            "x:/", "x:/a", "x:/a/a", "x:/a/b", "x:/b", "x:/b/a", "x:/a/a/b",
+        ];
+        select(paths).prop_map(|path| Place::Named(path.into()))
+    };
+    let names = || select(vec!["a", "b"]);
+    prop_oneof![
+        1 => Just(Op::Mount("x")),
+        1 => Just(Op::Unmount("x")),
+        8 => (places(), names()).prop_map(|(place, name)| Op::Mkdir(place, name)),
+        5 => places().prop_map(Op::Rmdir),
+        1 => (places(), names()).prop_map(|(place, to)| Op::Rename(place, to)),
+        12 => (places(), cpu_writes()).prop_map(|(place, (file, value))| Op::Write(place, file, value)),
+        8 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
+        2 => (0..3u16, proptest::option::of(0..TASKS))
+            .prop_map(|(vcpu, parent)| Op::Fork { kind: TaskKind::Vcpu(vcpu), parent }),
+        2 => (0..TASKS).prop_map(Op::Exit),
+        1 => (0..TASKS).prop_map(Op::Clone),
+    ]
+}
+
 fn steps<S: Strategy<Value = Op>>(ops: fn() -> S) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => ops().prop_map(|op| Step::Batch(vec![op])),
@@ -144,7 +184,7 @@ fn mounting(hierarchy: &str) -> Command {
     match hierarchy {
         "p" => mount("p", &["cpuset", "debug"]),
         "b" => mount("b", &["cpuacct"]),
-        _ => mount("x", &[]),
+        _ => mount("x", &["cpu"]),
     }
 }
 
@@ -153,6 +193,7 @@ struct Pair {
     framework: Framework,
     model: Model,
     pins: BTreeMap<TaskId, CpuSet>,
+    mirror: Mirror,
     /// Every id that was ever given, most of them born.
     ids: Vec<TaskId>,
 }
@@ -165,6 +206,7 @@ impl Pair {
             framework,
             model,
             pins: BTreeMap::new(),
+            mirror: Mirror::default(),
             ids: Vec::new(),
         };
         let mut prelude: Vec<Command> = HIERARCHIES.map(mounting).into();
@@ -360,6 +402,7 @@ impl Pair {
             Errno::ESTALE
         );
         self.check_pins(&cpus, &effects);
+        self.check_mirror(&effects);
         self.check_samples(&old, batch, &effects);
         self.check_releases(&events);
     }
@@ -373,14 +416,17 @@ impl Pair {
 
     /// Carry out the first effects only, take them back, and the host is as it was.
     fn fail_at_every_effect(&self, effects: &[Effect]) {
+        let before = self.mirror_of_living();
         for failing in 0..effects.len() {
-            let mut pins = self.pins.clone();
+            let (mut pins, mut mirror) = (self.pins.clone(), before.clone());
             for effect in &effects[..failing] {
+                mirror.carry_out(effect);
                 if let Effect::Pin { task, cpus, .. } = effect {
                     pins.insert(*task, *cpus);
                 }
             }
             for effect in effects[..failing].iter().rev() {
+                mirror.take_back(effect);
                 match effect {
                     Effect::Pin {
                         task,
@@ -390,10 +436,11 @@ impl Pair {
                     Effect::Pin {
                         task, before: None, ..
                     } => pins.remove(task),
-                    Effect::Sample { .. } => None,
+                    _ => None,
                 };
             }
             assert_eq!(pins, self.pins, "failing at {failing} of {effects:?}");
+            assert_eq!(mirror, before, "failing at {failing} of {effects:?}");
         }
     }
 
@@ -410,12 +457,29 @@ impl Pair {
             .iter()
             .filter_map(|effect| match effect {
                 Effect::Pin { task, cpus, before } => Some((*task, (*cpus, *before))),
-                Effect::Sample { .. } => None,
+                _ => None,
             })
             .collect();
         assert_eq!(pins.len(), expected.len(), "{pins:?}");
         assert_eq!(pins.into_iter().collect::<BTreeMap<_, _>>(), expected);
         self.pins = after;
+    }
+
+    /// A thread has ended before its exit is planned; the model knows which are to exit.
+    fn mirror_of_living(&self) -> Mirror {
+        let tasks = &self.model.tasks;
+        self.mirror
+            .without(|task| tasks.get(task).is_some_and(|task| !task.alive))
+    }
+
+    /// Carried out, the effects leave the host's controller as the framework says, and no step on the way is one
+    /// that the kernel would refuse.
+    fn check_mirror(&mut self, effects: &[Effect]) {
+        self.mirror = self.mirror_of_living();
+        for effect in effects {
+            self.mirror.carry_out(effect);
+        }
+        assert_eq!(self.mirror, Mirror::of(&self.framework), "{effects:?}");
     }
 
     /// One sample for each task that is billed elsewhere than before or whose bill is reset.
@@ -430,7 +494,7 @@ impl Pair {
             .iter()
             .filter_map(|effect| match effect {
                 Effect::Sample { task } => Some(*task),
-                Effect::Pin { .. } => None,
+                _ => None,
             })
             .collect();
         let distinct: BTreeSet<TaskId> = samples.iter().copied().collect();
@@ -518,6 +582,20 @@ impl Pair {
             let bills = [info.own, info.removed, info.shown].map(|usage| usage.unwrap().usage.0);
             assert_eq!(bills, [group.own, group.removed, model.shown(node)]);
         }
+        if group.hierarchy == "x" {
+            let read = |file| {
+                let text = self.framework.read(&Credentials::ROOT, &info.path, file);
+                text.map(|text| text.trim_end().to_string())
+            };
+            // A hierarchy that was unmounted is not read any more.
+            if let Ok(shares) = read("cpu.shares") {
+                let quota = group.cpu.1.map_or("-1".into(), |us| us.to_string());
+                let expected = [group.cpu.0.to_string(), quota, group.cpu.2.to_string()];
+                let read =
+                    ["cpu.cfs_quota_us", "cpu.cfs_period_us"].map(|file| read(file).unwrap());
+                assert_eq!([shares, read[0].clone(), read[1].clone()], expected);
+            }
+        }
         if group.hierarchy == "p" {
             let requested: BTreeSet<u32> = info.requested_cpus.unwrap().iter().collect();
             assert_eq!(requested, group.cpus, "{}", info.path);
@@ -597,6 +675,12 @@ proptest! {
     /// transition, plans that leave no trace, and every errno.
     #[test]
     fn the_framework_is_what_its_naive_model_is(steps in steps(ops)) {
+        replay(&steps);
+    }
+
+    /// Quotas within those above, and a mirror of them in the host's controller that the kernel would take.
+    #[test]
+    fn cpu_limits_nest_and_their_effects_are_in_an_order_that_the_kernel_takes(steps in steps(cpu_ops)) {
         replay(&steps);
     }
 

@@ -85,7 +85,8 @@ impl Framework {
             ));
         }
         for id in self.bound_to(group) {
-            self.subsystems.get_mut(id).css_offline(group, parent);
+            let (subsystems, mut cx) = self.context(transaction);
+            subsystems.get_mut(id).css_offline(&mut cx, group, parent);
         }
         self.unlink_group(group);
         transaction.log.push(Undo::Removed { group });

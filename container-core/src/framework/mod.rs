@@ -20,6 +20,7 @@
 
 mod attach;
 mod check;
+mod cpu;
 mod files;
 mod groups;
 mod info;
@@ -34,6 +35,7 @@ use undo::Leaving;
 
 pub(crate) use files::Keeper;
 
+pub use cpu::CpuGroupInfo;
 pub use info::{GroupInfo, HierarchyInfo, Owner, TaskInfo};
 pub use ledger::Ledger;
 
@@ -285,7 +287,11 @@ impl Framework {
             };
             (is_due && !touched.born.contains(&task)).then_some(Effect::Sample { task })
         });
-        pins.chain(samples).collect()
+        let mut effects = self.growing_limits(touched);
+        effects.extend(pins.chain(samples));
+        effects.extend(self.enrollments(touched));
+        effects.extend(self.shrinking_limits(touched));
+        effects
     }
 
     /// The subsystems, and what their callbacks are given.

@@ -97,7 +97,7 @@ impl Subsystem for Cpuacct {
         self.accounts.insert(group, Account::default());
     }
 
-    fn css_offline(&mut self, group: GroupId, parent: GroupId) {
+    fn css_offline(&mut self, _cx: &mut Context<'_>, group: GroupId, parent: GroupId) {
         let Account { own, removed, .. } = *self.accounts.get(group);
         self.accounts.edit(parent).removed += own + removed;
     }

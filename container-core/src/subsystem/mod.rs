@@ -5,6 +5,7 @@
 //! is told of what happens through the kernel's callbacks (struct cgroup_subsys). Adding one is one
 //! file and its lines in [`Subsystems`].
 
+pub(crate) mod cpu;
 pub(crate) mod cpuacct;
 pub(crate) mod cpuset;
 pub(crate) mod debug;
@@ -24,6 +25,7 @@ pub(crate) struct SubsystemId(pub usize);
 pub(crate) const CPUSET: SubsystemId = SubsystemId(0);
 pub(crate) const CPUACCT: SubsystemId = SubsystemId(1);
 pub(crate) const DEBUG: SubsystemId = SubsystemId(2);
+pub(crate) const CPU: SubsystemId = SubsystemId(3);
 
 /// The registered subsystems.
 #[derive(Clone)]
@@ -31,16 +33,18 @@ pub(crate) struct Subsystems {
     pub cpuset: cpuset::Cpuset,
     pub cpuacct: cpuacct::Cpuacct,
     pub debug: debug::Debug,
+    pub cpu: cpu::Cpu,
 }
 
 impl Subsystems {
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
 
     pub fn new() -> Subsystems {
         Subsystems {
             cpuset: cpuset::Cpuset::new(),
             cpuacct: cpuacct::Cpuacct::new(),
             debug: debug::Debug,
+            cpu: cpu::Cpu::new(),
         }
     }
 
@@ -53,6 +57,7 @@ impl Subsystems {
             CPUSET => &self.cpuset,
             CPUACCT => &self.cpuacct,
             DEBUG => &self.debug,
+            CPU => &self.cpu,
             SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
         }
     }
@@ -62,6 +67,7 @@ impl Subsystems {
             CPUSET => &mut self.cpuset,
             CPUACCT => &mut self.cpuacct,
             DEBUG => &mut self.debug,
+            CPU => &mut self.cpu,
             SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
         }
     }
@@ -99,8 +105,8 @@ pub(crate) trait Subsystem: Send {
     /// The group is in its tree.
     fn css_online(&mut self, _cx: &mut Context<'_>, _group: GroupId) {}
 
-    /// The group has left its tree; it may still come back through [`undo`](Self::undo).
-    fn css_offline(&mut self, _group: GroupId, _parent: GroupId) {}
+    /// The group leaves its tree; it may still come back through [`undo`](Self::undo).
+    fn css_offline(&mut self, _cx: &mut Context<'_>, _group: GroupId, _parent: GroupId) {}
 
     /// The group will not come back.
     fn css_free(&mut self, _group: GroupId) {}
@@ -291,6 +297,11 @@ impl<T: Clone + Debug> CssTable<T> {
     pub fn get_mut(&mut self, group: GroupId) -> &mut T {
         let state = self.states.get_mut(group.index()).and_then(Option::as_mut);
         state.expect("css_alloc comes before every other callback of a group")
+    }
+
+    /// The state in a slot, whosever it is now. Outside any batch.
+    pub fn in_slot(&mut self, slot: usize) -> Option<&mut T> {
+        self.states.get_mut(slot).and_then(Option::as_mut)
     }
 
     pub fn insert(&mut self, group: GroupId, state: T) {

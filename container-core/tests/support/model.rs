@@ -26,6 +26,8 @@ pub struct Group {
     pub cpu_exclusive: bool,
     pub mem_exclusive: bool,
     pub one_to_one: bool,
+    /// Shares, quota if any, period.
+    pub cpu: (u64, Option<u64>, u64),
     pub own: u64,
     pub removed: u64,
     reset_at: u64,
@@ -60,8 +62,10 @@ pub struct Model {
     pub reset: BTreeSet<TaskId>,
 }
 
-/// The hierarchies that commands speak of. cpuset is only ever in `p`, cpuacct in `b`.
+/// The hierarchies that commands speak of. cpuset is only ever in `p`, cpuacct in `b`, cpu in `x`.
 pub const HIERARCHIES: [&str; 3] = ["p", "b", "x"];
+
+const NO_LIMIT: (u64, Option<u64>, u64) = (1024, None, 100_000);
 
 impl Model {
     pub fn new(host: &HostResources) -> Model {
@@ -77,6 +81,7 @@ impl Model {
             cpu_exclusive: true,
             mem_exclusive: true,
             one_to_one: false,
+            cpu: NO_LIMIT,
             own: 0,
             removed: 0,
             reset_at: 0,
@@ -271,6 +276,7 @@ impl Model {
             cpu_exclusive: false,
             mem_exclusive: false,
             one_to_one: false,
+            cpu: NO_LIMIT,
             own: 0,
             removed: 0,
             reset_at: 0,
@@ -442,6 +448,9 @@ impl Model {
                     .flat_map(|id| before.members(id));
                 self.reset.extend(members);
             }
+            _ if file.starts_with("cpu.") && hierarchy == "x" => {
+                return self.write_cpu(node, file, value.parse().unwrap());
+            }
             _ if hierarchy != "p" => return Err(ENOENT),
             "cpuset.cpus" | "cpuset.mems" | "cpuset.placement" if parent.is_none() => {
                 return Err(EACCES);
@@ -468,6 +477,46 @@ impl Model {
             *self = before;
         }
         checked
+    }
+
+    fn write_cpu(&mut self, node: Node, file: &str, value: i64) -> Result<(), Errno> {
+        let number = value.unsigned_abs();
+        let mut cpu = self.groups[&node].cpu;
+        match file {
+            "cpu.shares" => cpu.0 = number.clamp(2, 262_144),
+            "cpu.cfs_quota_us" if value < 0 => cpu.1 = None,
+            "cpu.cfs_quota_us" if number >= 1000 => cpu.1 = Some(number),
+            "cpu.cfs_period_us" if (1000..=1_000_000).contains(&number) => cpu.2 = number,
+            _ => return Err(EINVAL),
+        }
+        let before = std::mem::replace(&mut self.groups.get_mut(&node).unwrap().cpu, cpu);
+        match self.groups[&node].parent.is_some() && self.cpu_ratios_are_ordered() {
+            true => Ok(()),
+            false => {
+                self.groups.get_mut(&node).unwrap().cpu = before;
+                Err(EINVAL)
+            }
+        }
+    }
+
+    /// Whether every group has at most what each one above it has, where both have a quota.
+    fn cpu_ratios_are_ordered(&self) -> bool {
+        let ratio = |node: &Node| {
+            let (_, quota, period) = self.groups[node].cpu;
+            quota.map(|quota| (quota << 20) / period)
+        };
+        self.groups.keys().all(|node| {
+            let mut above = self.groups[node].parent;
+            std::iter::from_fn(|| {
+                let this = above?;
+                above = self.groups[&this].parent;
+                Some(this)
+            })
+            .all(|above| match (ratio(node), ratio(&above)) {
+                (Some(below), Some(above)) => below <= above,
+                _ => true,
+            })
+        })
     }
 
     fn parse_cpus(&self, value: &str) -> Result<BTreeSet<u32>, Errno> {

@@ -1,0 +1,348 @@
+//! cpu: how much of the CPUs the tasks of a group get.
+//!
+//! A limit is a *quota* of CPU time in each *period*, for all tasks of the group and of those below it;
+//! *shares* say how siblings that want the same CPUs divide them. Both hold at every level. What a group may
+//! have is decided here, and kept to by a back end of the owner's: the kernel's own controller or a throttle.
+//! Either needs a name for a group that outlives a rename and is never another's: [`CpuGroup`]. What the back
+//! end has counted is [noted](crate::Framework::note_cpu_stat) for `cpu.stat`.
+//!
+//! Files, ranges and errnos are those of cgroup v1 (kernel/sched/core.c, tg_set_cfs_bandwidth() and
+//! sched_group_set_shares()). A root has no limit: it is the host's.
+
+use std::fmt;
+
+use crate::core::Core;
+use crate::group::GroupId;
+use crate::subsystem::{CPU, Context, ControlFile, CssTable, Subsystem, parse_u64};
+use crate::table::TaskSlot;
+use crate::{Credentials, Errno, Nanoseconds, Refusal};
+
+/// Fewest and most shares; what is written beside is taken as the nearer of the two.
+const SHARES: [u64; 2] = [2, 1 << 18];
+/// Shortest and longest period.
+const PERIOD_US: [u64; 2] = [1_000, 1_000_000];
+/// Least and most quota (kernel: min_bw_quota_period, max_bw_quota).
+const QUOTA_US: [u64; 2] = [1_000, (1 << 44) - 1];
+/// Bits behind the point of a ratio (kernel: BW_SHIFT).
+const RATIO_BITS: u32 = 20;
+
+/// A group of the cpu hierarchy, under a number that no other group gets while this framework lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CpuGroup {
+    serial: u64,
+    /// Where its state is kept, so that it is found without a search.
+    slot: u32,
+}
+
+impl CpuGroup {
+    /// The root of whatever hierarchy has the subsystem.
+    pub const ROOT: CpuGroup = CpuGroup { serial: 0, slot: 0 };
+}
+
+impl fmt::Display for CpuGroup {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.serial)
+    }
+}
+
+/// What a group may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CpuLimits {
+    /// Weight among siblings, 2 to 262144.
+    pub shares: u64,
+    /// CPU time in a period, microseconds; None for no limit.
+    pub quota_us: Option<u64>,
+    /// Length of a period, microseconds.
+    pub period_us: u64,
+}
+
+impl CpuLimits {
+    /// Those of a new group, and of every root.
+    pub const DEFAULT: CpuLimits = CpuLimits {
+        shares: 1024,
+        quota_us: None,
+        period_us: 100_000,
+    };
+
+    /// CPUs that the quota comes to, in units of 2^-20; None for no limit.
+    pub fn ratio(&self) -> Option<u64> {
+        let ratio = |quota: u64| (quota << RATIO_BITS) / self.period_us;
+        self.quota_us.map(ratio)
+    }
+}
+
+/// What a group's limit has come to, for `cpu.stat`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuStat {
+    /// Periods that have passed with the group running in them.
+    pub nr_periods: u64,
+    /// Periods in which it was held.
+    pub nr_throttled: u64,
+    /// How long it was held.
+    pub throttled: Nanoseconds,
+}
+
+/// One group's.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    id: CpuGroup,
+    limits: CpuLimits,
+    stat: CpuStat,
+}
+
+static FILES: &[ControlFile] = &[
+    ControlFile::writable("cpu.shares").shown_to_guests(),
+    ControlFile::writable("cpu.cfs_quota_us").shown_to_guests(),
+    ControlFile::writable("cpu.cfs_period_us").shown_to_guests(),
+    ControlFile::read_only("cpu.stat").shown_to_guests(),
+];
+
+#[derive(Clone)]
+pub(crate) struct Cpu {
+    states: CssTable<State>,
+    /// The next serial, and what it was before the batch under way.
+    next: u64,
+    settled_next: u64,
+}
+
+impl Cpu {
+    pub fn new() -> Cpu {
+        Cpu {
+            states: CssTable::new(),
+            next: 0,
+            settled_next: 0,
+        }
+    }
+
+    pub fn id(&self, group: GroupId) -> CpuGroup {
+        self.states.get(group).id
+    }
+
+    pub fn limits(&self, group: GroupId) -> CpuLimits {
+        self.states.get(group).limits
+    }
+
+    /// Where a task stands; None where the subsystem is not mounted.
+    pub fn group_of(&self, core: &Core, task: TaskSlot) -> Option<CpuGroup> {
+        core.is_bound(CPU)
+            .then(|| self.id(core.group_for(CPU, task)))
+    }
+
+    /// What has been counted of a group; dropped where the group has gone. Outside any batch: a fact.
+    pub fn note(&mut self, id: CpuGroup, root: GroupId, stat: CpuStat) {
+        let state = match id {
+            CpuGroup::ROOT => Some(self.states.get_mut(root)),
+            _ => self.states.in_slot(id.slot as usize),
+        };
+        if let Some(state) = state.filter(|state| state.id == id) {
+            state.stat = stat;
+        }
+    }
+
+    /// The group is about to be made, changed or removed.
+    fn touch(&self, cx: &mut Context<'_>, group: GroupId, before: Option<CpuLimits>) {
+        let parent = cx.core.groups[group].parent;
+        let parent = parent.map(|parent| self.id(parent));
+        cx.touched.limit((group, self.id(group)), parent, before);
+    }
+
+    fn write_limits(
+        &mut self,
+        cx: &mut Context<'_>,
+        group: GroupId,
+        file: &str,
+        limits: CpuLimits,
+    ) -> Result<(), Refusal> {
+        self.may_have(cx.core, group, file, limits)?;
+        self.touch(cx, group, Some(self.limits(group)));
+        self.states.edit(group).limits = limits;
+        Ok(())
+    }
+
+    /// Nobody has more than a group above has: the kernel would refuse it too, and neither would be told
+    /// where the CPU time went.
+    ///
+    /// # Errors
+    /// EINVAL for more than an ancestor, or less than a group below.
+    fn may_have(
+        &self,
+        core: &Core,
+        group: GroupId,
+        file: &str,
+        limits: CpuLimits,
+    ) -> Result<(), Refusal> {
+        let Some(ratio) = limits.ratio() else {
+            return Ok(());
+        };
+        let limit = |of: GroupId| self.limits(of).ratio();
+        let above = core.lineage(group).skip(1);
+        let less = |of: &GroupId| limit(*of).is_some_and(|limit| limit < ratio);
+        let (other, than) = if let Some(above) = above.into_iter().find(less) {
+            (above, "is more than the")
+        } else {
+            let more = |of: &GroupId| limit(*of).is_some_and(|limit| limit > ratio);
+            match core.subtree(group).skip(1).find(more) {
+                Some(below) => (below, "is less than the"),
+                None => return Ok(()),
+            }
+        };
+        let (this, that) = (in_words(limits), in_words(self.limits(other)));
+        let rule = format!("{file}: {this} {than} {that} of ");
+        let path = (&core.groups[other].path).into();
+        Err(Refusal::about(Errno::EINVAL, [rule.into(), path]))
+    }
+}
+
+/// `50000 us in 100000`.
+fn in_words(limits: CpuLimits) -> String {
+    let quota = limits.quota_us.map_or("all".into(), |us| us.to_string());
+    format!("{quota} us in {}", limits.period_us)
+}
+
+/// A quota as the kernel's kstrtos64 with base 0 takes it; any number below zero is none.
+///
+/// # Errors
+/// EINVAL for no number and for one out of [`QUOTA_US`], ERANGE past 64 bits with a sign.
+fn parse_quota(file: &str, value: &str) -> Result<Option<u64>, Refusal> {
+    let range = || {
+        let rule = format!("{file} takes 64 bits with a sign, not {}", value.trim_end());
+        Refusal::plain(Errno::ERANGE, rule)
+    };
+    if let Some(digits) = value.strip_prefix('-') {
+        // A second sign is none of a number.
+        let digits = if digits.starts_with('+') { "" } else { digits };
+        return match parse_u64(file, digits)? {
+            0 => within(file, "us", 0, QUOTA_US).map(Some),
+            below if below <= 1 << 63 => Ok(None),
+            _ => Err(range()),
+        };
+    }
+    let quota = parse_u64(file, value)?;
+    i64::try_from(quota).map_err(|_| range())?;
+    within(file, "us", quota, QUOTA_US).map(Some)
+}
+
+/// # Errors
+/// EINVAL outside.
+fn within(file: &str, unit: &str, number: u64, [least, most]: [u64; 2]) -> Result<u64, Refusal> {
+    match (least..=most).contains(&number) {
+        true => Ok(number),
+        false => {
+            let rule = format!("{file} takes {least} to {most} {unit}, not {number}");
+            Err(Refusal::plain(Errno::EINVAL, rule))
+        }
+    }
+}
+
+impl Subsystem for Cpu {
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
+
+    fn files(&self) -> &'static [ControlFile] {
+        FILES
+    }
+
+    fn css_alloc(&mut self, _cx: &mut Context<'_>, group: GroupId, parent: Option<GroupId>) {
+        let id = match parent {
+            None => CpuGroup::ROOT,
+            Some(_) => {
+                self.next += 1;
+                let slot = u32::try_from(group.index()).expect("slots have 32 bits");
+                CpuGroup {
+                    serial: self.next,
+                    slot,
+                }
+            }
+        };
+        let (limits, stat) = (CpuLimits::DEFAULT, CpuStat::default());
+        self.states.insert(group, State { id, limits, stat });
+    }
+
+    fn css_online(&mut self, cx: &mut Context<'_>, group: GroupId) {
+        self.touch(cx, group, None);
+    }
+
+    fn css_offline(&mut self, cx: &mut Context<'_>, group: GroupId, _parent: GroupId) {
+        self.touch(cx, group, Some(self.limits(group)));
+    }
+
+    fn css_free(&mut self, group: GroupId) {
+        self.states.free(group);
+    }
+
+    fn attach(&mut self, cx: &mut Context<'_>, task: TaskSlot, from: GroupId, _to: GroupId) {
+        let task = cx.core.tasks.slots[task].id;
+        cx.touched.enroll(task, Some(self.id(from)));
+    }
+
+    fn fork(
+        &mut self,
+        cx: &mut Context<'_>,
+        task: TaskSlot,
+        _group: GroupId,
+    ) -> Result<(), Refusal> {
+        cx.touched.enroll(cx.core.tasks.slots[task].id, None);
+        Ok(())
+    }
+
+    fn bind(&mut self, cx: &mut Context<'_>, from: GroupId, to: GroupId) {
+        let was_bound = cx.core.is_bound(CPU);
+        self.touch(cx, from, was_bound.then_some(CpuLimits::DEFAULT));
+        for task in cx.core.tasks_in(from) {
+            let task = cx.core.tasks.slots[task].id;
+            cx.touched.enroll(task, was_bound.then_some(CpuGroup::ROOT));
+        }
+        self.states.rebind(from, to);
+    }
+
+    fn read(&self, _core: &Core, _by: &Credentials, group: GroupId, file: &str) -> String {
+        let State { limits, stat, .. } = self.states.get(group);
+        match file {
+            "cpu.shares" => limits.shares.to_string(),
+            "cpu.cfs_quota_us" => limits.quota_us.map_or("-1".into(), |us| us.to_string()),
+            "cpu.cfs_period_us" => limits.period_us.to_string(),
+            _ => format!(
+                "nr_periods {}\nnr_throttled {}\nthrottled_time {}",
+                stat.nr_periods, stat.nr_throttled, stat.throttled
+            ),
+        }
+    }
+
+    fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        group: GroupId,
+        file: &str,
+        value: &str,
+    ) -> Result<(), Refusal> {
+        let mut limits = self.limits(group);
+        match file {
+            "cpu.cfs_quota_us" => limits.quota_us = parse_quota(file, value)?,
+            "cpu.cfs_period_us" => {
+                limits.period_us = within(file, "us", parse_u64(file, value)?, PERIOD_US)?;
+            }
+            _ => limits.shares = parse_u64(file, value)?.clamp(SHARES[0], SHARES[1]),
+        }
+        let this = &cx.core.groups[group];
+        if this.parent.is_none() {
+            let rule = format!("{file} of the root group {} is the host's", this.path);
+            return Err(Refusal::new(Errno::EINVAL, rule));
+        }
+        self.write_limits(cx, group, file, limits)
+    }
+
+    fn undo(&mut self) {
+        self.states.undo();
+        self.next = self.settled_next;
+    }
+
+    fn settle(&mut self) {
+        self.states.settle();
+        self.settled_next = self.next;
+    }
+
+    fn dump(&self) -> String {
+        format!("next {}\n{}", self.next, self.states.dump())
+    }
+}
