@@ -11,9 +11,11 @@
 //! and a [`Thread`] by its directory in /proc: none of the three follows a reused number.
 
 pub mod affinity;
+mod cgroup;
 pub mod checks;
 mod clock;
 mod counter;
+mod cpu_controller;
 mod error;
 mod fit;
 mod fork;
@@ -29,6 +31,7 @@ mod tsc;
 
 pub use clock::{monotonic_ns, own_cpu_time, tick};
 pub use counter::{Counter, CounterReading, REFIT_SWITCHES};
+pub use cpu_controller::CpuController;
 pub use error::{HostError, PinError};
 pub use fork::{SETUP_FAILED, fork_process, spawn_process};
 pub use inherited::take_inherited;

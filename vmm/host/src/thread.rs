@@ -208,7 +208,7 @@ impl Thread {
         counter::parse(&text[..length]).ok_or(Errno::IO)
     }
 
-    fn must_exist(&self) -> Result<(), Errno> {
+    pub(crate) fn must_exist(&self) -> Result<(), Errno> {
         let mut byte = [0u8; 1];
         pread(&*self.schedstat, &mut byte, 0).map(drop)
     }
