@@ -14,6 +14,7 @@ mod changes;
 mod death;
 mod events;
 pub mod flight;
+mod hold;
 mod lifecycle;
 mod machines;
 mod reads;
@@ -259,6 +260,7 @@ impl Keeper {
             }
             Said::Paused => self.on_paused(machine, true),
             Said::Resumed => self.on_paused(machine, false),
+            Said::Held(number) => self.on_held(machine, number),
             Said::Alive => self.tell_of(machine, "machine_responsive", "answers again"),
         }
     }

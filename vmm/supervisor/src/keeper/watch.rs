@@ -35,7 +35,7 @@ impl Keeper {
         let due = self
             .machines
             .iter()
-            .flat_map(|(_, machine)| [machine.go_at, machine.restart_at]);
+            .flat_map(|(_, machine)| [machine.go_at, machine.restart_at, machine.hold_due()]);
         due.flatten().fold(next, Instant::min)
     }
 
@@ -47,7 +47,8 @@ impl Keeper {
         self.bury_threads();
         self.push_again();
         let now = Instant::now();
-        self.release_held(now);
+        self.kill_not_held(now);
+        self.release_withheld(now);
         if self.under_way.is_none() {
             self.restart_due(now);
         }
@@ -75,7 +76,7 @@ impl Keeper {
         }
     }
 
-    fn release_held(&mut self, now: Instant) {
+    fn release_withheld(&mut self, now: Instant) {
         let due: Vec<MachineId> = self
             .machines
             .iter()
