@@ -1,6 +1,6 @@
 //! What a plan asks of the host, as values.
 
-use crate::{CpuGroup, CpuLimits, CpuSet, TaskId};
+use crate::{CpuGroup, CpuLimits, CpuSet, GroupPath, TaskId};
 
 /// One thing to be carried out on the host before a plan is committed.
 #[allow(
@@ -30,6 +30,8 @@ pub enum Effect {
     Limit {
         /// Which.
         group: CpuGroup,
+        /// What it is called once the batch stands, or was last called.
+        path: GroupPath,
         /// The one above it; None for the root.
         parent: Option<CpuGroup>,
         /// What it may have once the batch stands; None where it is there no more.
@@ -43,6 +45,8 @@ pub enum Effect {
         task: TaskId,
         /// Where; None where the subsystem is not mounted any more.
         group: Option<CpuGroup>,
+        /// What that is called once the batch stands.
+        path: Option<GroupPath>,
         /// Where it counted, for the rollback; None where it did in none.
         before: Option<CpuGroup>,
     },

@@ -269,22 +269,24 @@ fn a_batch_is_one_effect_a_group_and_one_a_task_in_the_order_that_the_kernel_tak
         rmdir("c:/gone"),
     ]);
     let new = bench.framework.cpu_group(&group("c:/a/new")).unwrap();
-    let effect = |group, parent, limits, before| Effect::Limit {
+    let effect = |group, path: &str, parent, limits, before| Effect::Limit {
         group,
+        path: path.parse().unwrap(),
         parent: Some(parent),
         limits,
         before,
     };
     let expected = [
-        effect(new, a, Some(limits(512, None, 100_000)), None),
+        effect(new, "c:/a/new", a, Some(limits(512, None, 100_000)), None),
         Effect::Enroll {
             task,
             group: Some(new),
+            path: Some(group("c:/a/new")),
             before: Some(CpuGroup::ROOT),
         },
-        effect(b, CpuGroup::ROOT, None, Some(CpuLimits::DEFAULT)),
-        effect(a_in, a, Some(fifth), Some(half)),
-        effect(a, CpuGroup::ROOT, Some(fifth), Some(half)),
+        effect(b, "c:/b", CpuGroup::ROOT, None, Some(CpuLimits::DEFAULT)),
+        effect(a_in, "c:/a/in", a, Some(fifth), Some(half)),
+        effect(a, "c:/a", CpuGroup::ROOT, Some(fifth), Some(half)),
     ];
     assert_eq!(effects, expected);
 }
@@ -307,6 +309,7 @@ fn mounting_takes_the_tasks_in_and_unmounting_lets_them_go() {
         let (effects, _) = bench.run(&[command]);
         let limit = Effect::Limit {
             group: root,
+            path: group("c:/"),
             parent: None,
             before: there[0],
             limits: there[1],
@@ -315,6 +318,7 @@ fn mounting_takes_the_tasks_in_and_unmounting_lets_them_go() {
             task,
             before: stands[0],
             group: stands[1],
+            path: stands[1].map(|_| group("c:/")),
         };
         assert!(
             effects.contains(&limit) && effects.contains(&enroll),

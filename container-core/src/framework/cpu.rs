@@ -101,8 +101,10 @@ impl Framework {
             let (before, limits) = (limited.before, self.limits_after(limited));
             if before != limits && of_these(before, limits) {
                 let (group, parent) = (limited.id, limited.parent);
+                let path = self.core.groups[limited.group].path.clone();
                 let effect = Effect::Limit {
                     group,
+                    path,
                     parent,
                     limits,
                     before,
@@ -122,9 +124,12 @@ impl Framework {
         touched.enrolled.iter().filter_map(|&(task, before)| {
             let slot = self.core.tasks.get(task)?;
             let group = self.subsystems.cpu.group_of(&self.core, slot);
+            let stands_in = self.core.group_for(CPU, slot);
+            let path = group.map(|_| self.core.groups[stands_in].path.clone());
             (group != before).then_some(Effect::Enroll {
                 task,
                 group,
+                path,
                 before,
             })
         })

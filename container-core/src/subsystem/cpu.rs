@@ -288,7 +288,9 @@ impl Subsystem for Cpu {
 
     fn bind(&mut self, cx: &mut Context<'_>, from: GroupId, to: GroupId) {
         let was_bound = cx.core.is_bound(CPU);
-        self.touch(cx, from, was_bound.then_some(CpuLimits::DEFAULT));
+        let root = if was_bound { from } else { to };
+        let before = was_bound.then_some(CpuLimits::DEFAULT);
+        cx.touched.limit((root, CpuGroup::ROOT), None, before);
         for task in cx.core.tasks_in(from) {
             let task = cx.core.tasks.slots[task].id;
             cx.touched.enroll(task, was_bound.then_some(CpuGroup::ROOT));

@@ -7,7 +7,7 @@ use super::registry::View;
 use super::{MAX_VIEW_PAGE, ViewGroup, ViewId, ViewPath, ViewRoot};
 use crate::group::GroupId;
 use crate::subsystem::CPUSET;
-use crate::{Credentials, Errno, Framework, HierarchyName, Refusal, TaskKind};
+use crate::{CpuGroup, Credentials, Errno, Framework, HierarchyName, Refusal, TaskKind};
 
 /// The rest of a walk through a view: groups to be listed, the next one last.
 struct Walk<'a> {
@@ -77,6 +77,13 @@ impl Framework {
             page.extend(self.view_group(root, group, &own));
         }
         Ok((page, false))
+    }
+
+    /// The group of the cpu hierarchy that the guest calls so.
+    pub fn view_cpu_group(&self, view: ViewId, path: &ViewPath) -> Option<CpuGroup> {
+        let root = self.view_root(self.views.get(view).ok()?, path.hierarchy());
+        let group = self.find_in_view(root.ok()?, path).ok()?;
+        self.cpu_group(&self.core.groups[group].path)
     }
 
     /// Read a control file, with the newline that ends each of its lines. `tasks` has the machine's

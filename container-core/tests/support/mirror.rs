@@ -35,6 +35,7 @@ impl Mirror {
                 parent,
                 limits,
                 before,
+                ..
             } => {
                 assert_eq!(self.groups.get(&group).map(|it| it.1), before, "{effect:?}");
                 self.limit(group, parent, limits);
@@ -43,6 +44,7 @@ impl Mirror {
                 task,
                 group,
                 before,
+                ..
             } => {
                 assert_eq!(self.tasks.get(&task).copied(), before, "{effect:?}");
                 self.enroll(task, group);

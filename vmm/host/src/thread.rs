@@ -197,6 +197,15 @@ impl Thread {
             .map_err(|errno| HostError::of_thread("open", self.tid, errno))
     }
 
+    /// What schedstat says of the thread now: a microsecond, no interrupt, and of a running thread up to a tick behind.
+    ///
+    /// # Errors
+    /// [`HostError::Ended`] where the thread is dead.
+    pub fn schedstat_now(&self) -> Result<CounterReading, HostError> {
+        self.read_schedstat()
+            .map_err(|errno| HostError::of_thread("pread", self.tid, errno))
+    }
+
     pub(crate) fn schedstat(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.schedstat)
     }

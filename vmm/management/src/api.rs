@@ -139,6 +139,34 @@ pub enum Effect {
         /// `MACHINE/vcpu0`.
         task: String,
     },
+    /// Make a group of the cpu hierarchy, limit it otherwise, or remove it.
+    Limit {
+        /// Which.
+        group: String,
+        /// What it may have; absent for one that is removed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limits: Option<CpuLimits>,
+    },
+    /// Have what a thread uses count in a group of the cpu hierarchy.
+    Enroll {
+        /// `MACHINE/vcpu0`.
+        task: String,
+        /// Which; absent for none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
+    },
+}
+
+/// What a group may have of the CPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CpuLimits {
+    /// Weight among its siblings.
+    pub shares: u64,
+    /// CPU time in a period, microseconds; absent for no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_us: Option<u64>,
+    /// Length of a period, microseconds.
+    pub period_us: u64,
 }
 
 /// Why not: the body of every error, of the type `application/problem+json` (RFC 9457).

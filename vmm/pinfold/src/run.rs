@@ -54,6 +54,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     spec.starts_once()?;
     let mut framework = Framework::new(resources);
     let history = spec.check(&mut framework)?;
+    let cpu_controller = args.cpu.chosen()?;
     if let Some(socket) = &args.socket {
         spec.keeps_from_guests(socket).map_err(anyhow::Error::msg)?;
     }
@@ -68,6 +69,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         onlooker: Some(onlooker(inbox.clone())),
         spent_before,
         withhold_go: args.withhold_go.unwrap_or_default(),
+        cpu_controller,
         machine_program: None,
     })?;
     for launch in launches {

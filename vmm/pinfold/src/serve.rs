@@ -42,6 +42,7 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let spent_before = host::own_cpu_time();
     let kvm = hv::Hypervisor::open()?;
     let resources = host::topology::resources()?;
+    let cpu_controller = args.cpu.chosen()?;
     let _lock = HostLock::exclusive()?;
     host::raise_descriptor_limit()?;
     let _state = state_directory(args.state_dir.as_deref())?;
@@ -56,6 +57,7 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         onlooker: Some(log::onlooker(onlooker)?),
         spent_before,
         withhold_go: Duration::ZERO,
+        cpu_controller,
         machine_program: Some(MachineProgram {
             path: PathBuf::from("/proc/self/exe"),
             args: vec!["machine".into()],

@@ -24,6 +24,7 @@ mod runner;
 mod wire;
 
 pub use event_log::{EventId, EventLog, Room, Since};
+pub use keeper::cpu::CpuController;
 pub use launch::{
     AgentAccess, Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError,
     MachineProgram, NewMachine, Placement, Program, Ready, Restart,
@@ -62,6 +63,8 @@ pub struct Config {
     pub spent_before: container_core::Nanoseconds,
     /// Hold every machine's `Go` back this long after its threads have been placed.
     pub withhold_go: std::time::Duration,
+    /// Who limits the CPU time of groups.
+    pub cpu_controller: CpuController,
     /// What machines are started with while it runs; None where all of them come with the start.
     pub machine_program: Option<MachineProgram>,
 }
@@ -76,7 +79,8 @@ impl Supervisor {
     /// Start the actors.
     ///
     /// # Errors
-    /// What thread and eventfd creation return.
+    /// What thread and eventfd creation return; the host's word, where the limits of the framework's cpu hierarchy cannot be
+    /// put into force.
     pub fn start(mut config: Config) -> io::Result<Self> {
         let (keeper, keeper_mailbox) = mailbox(KEEPER_MAILBOX);
         let (wire, wire_mailbox) = mailbox_with_doorbell(WIRE_MAILBOX)?;
@@ -84,7 +88,8 @@ impl Supervisor {
         let wire_actor = wire::Wire::new(wire_mailbox, keeper.clone(), config.onlooker.clone());
         let nursery = nursery::Nursery::new(config.machine_program.take());
         let runner_actor = runner::Runner::new(runner_mailbox, keeper.clone(), nursery);
-        let keeper_actor = keeper::Keeper::new(keeper_mailbox, wire, runner, config);
+        let keeper_actor = keeper::Keeper::new(keeper_mailbox, wire, runner, config)
+            .map_err(|error| io::Error::other(error.to_string()))?;
         let threads = vec![
             Builder::new()
                 .name("keeper".into())

@@ -63,6 +63,7 @@ fn machines_that_come_and_go_leave_no_descriptor_and_no_zombie() {
         onlooker: Some(Arc::new(move |notice| drop(tell.send(notice)))),
         spent_before: Nanoseconds(0),
         withhold_go: Duration::ZERO,
+        cpu_controller: supervisor::CpuController::Own,
         machine_program: Some(MachineProgram {
             path: "/bin/sleep".into(),
             args: vec!["600".into()],

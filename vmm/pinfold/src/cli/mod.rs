@@ -2,6 +2,7 @@
 
 mod agent;
 mod apply;
+mod cpu;
 mod doctor;
 mod events;
 mod group;
@@ -24,6 +25,7 @@ use crate::spec::SpecError;
 
 pub use agent::{AgentArgs, AgentAsk};
 pub use apply::ApplyArgs;
+pub use cpu::CpuArgs;
 pub use doctor::DoctorArgs;
 pub use events::EventsArgs;
 pub use group::{GroupArgs, GroupChange, GroupVerb};
@@ -129,6 +131,7 @@ pub fn explain(error: &anyhow::Error) -> ExitCode {
     if refused_by_server
         || served
         || error.is::<hv::HvError>()
+        || error.is::<cpu::NoController>()
         || error.is::<container_core::Refusal>()
     {
         ExitCode::from(REFUSED)

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::CpuArgs;
+
 /// `pinfold run`
 #[derive(Debug, Args)]
 #[command(after_help = ABOUT_RUN)]
@@ -23,6 +25,8 @@ pub struct RunArgs {
     /// Answer group commands and `pinfold agent` at this unix socket while the machines run
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    #[command(flatten)]
+    pub cpu: CpuArgs,
     /// Start PATH in place of the machine process (for tests)
     #[arg(long, value_name = "PATH", hide = true)]
     pub machine_program: Option<PathBuf>,

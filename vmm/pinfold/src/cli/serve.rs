@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::CpuArgs;
+
 /// `pinfold serve`
 #[derive(Debug, Args)]
 #[command(after_help = ABOUT_SERVE)]
@@ -19,6 +21,8 @@ pub struct ServeArgs {
     /// Where to keep what outlives a supervisor [default: /var/lib/pinfold for root, else beside the socket]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub cpu: CpuArgs,
 }
 
 const ABOUT_SERVE: &str = "\

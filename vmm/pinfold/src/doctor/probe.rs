@@ -26,7 +26,8 @@ pub fn all(spec: Option<&Path>) -> Vec<Check> {
         Ok(topology) => checks.extend([cpus(topology), cores(topology)]),
         Err(error) => checks.push(Check::new("cpus", State::Refused, error.to_string())),
     }
-    checks.extend([cgroups(checks::cgroups()), task_clock(), cycles()]);
+    checks.extend([cgroups(checks::cgroups()), cpu_controller(), task_clock()]);
+    checks.push(cycles());
     checks.extend([descriptors(checks::descriptor_limits()), serve()]);
     if let (Some(path), Ok(topology)) = (spec, &topology) {
         checks.extend(would_run(path, &topology.resources));
@@ -80,6 +81,24 @@ fn cores(topology: &Topology) -> Check {
         format!("CPUs that share a core: {cores}; {nodes}"),
     )
     .advise("give tenants whole cores: what shares one slows, and can spy on, its neighbour")
+}
+
+/// Who would limit the CPU time of groups.
+fn cpu_controller() -> Check {
+    match host::CpuController::find() {
+        Ok(controller) => {
+            let root = controller.root();
+            let own = root.parent().unwrap_or(&root).display();
+            let found = format!("the kernel limits the CPU time of groups, below {own}");
+            Check::new("cpu", State::Good, found)
+        }
+        Err(error) => {
+            let found = format!("Pinfold limits the CPU time of groups itself: {error}");
+            Check::new("cpu", State::Good, found).advise(
+                "it is off by some milliseconds at any moment, and takes up to a twentieth of a CPU;                  a writable cgroup-v1 cpu controller does without",
+            )
+        }
+    }
 }
 
 fn cgroups(found: Result<Cgroups, host::HostError>) -> Check {

@@ -48,7 +48,7 @@ impl Source for ServerSource {
         self.tried = None;
         let plan = self.plan(group, cpus, "/v1/plan?dry_run=true")?;
         self.tried = Some(plan.generation);
-        Ok(plan.effects.iter().map(line).collect())
+        Ok(plan.effects.iter().filter_map(line).collect())
     }
 
     /// Refused where the groups have changed since the trial: what was shown would not be what is done.
@@ -59,12 +59,14 @@ impl Source for ServerSource {
     }
 }
 
-fn line(effect: &Effect) -> String {
-    match effect {
+fn line(effect: &Effect) -> Option<String> {
+    Some(match effect {
         Effect::Pin { task, cpus, before } => match before {
             Some(before) => format!("{task} from cpus {before} to {cpus}"),
             None => format!("{task} to cpus {cpus}"),
         },
         Effect::Sample { task } => format!("{task} is billed up to now"),
-    }
+        // A change of CPUs comes without these.
+        Effect::Limit { .. } | Effect::Enroll { .. } => return None,
+    })
 }

@@ -54,6 +54,20 @@ pub fn effect(effect: &Effect) -> String {
             format!("pin {task} to CPUs {cpus}{from}")
         }
         Effect::Sample { task } => format!("read the counter of {task} and bill it"),
+        Effect::Limit { group, limits } => match limits {
+            None => format!("limit {group} no more: it is removed"),
+            Some(limits) => {
+                let quota = limits.quota_us.map_or_else(
+                    || "no quota".into(),
+                    |us| format!("{us} us in {}", limits.period_us),
+                );
+                format!("limit {group}: {} shares, {quota}", limits.shares)
+            }
+        },
+        Effect::Enroll { task, group } => match group {
+            Some(group) => format!("count what {task} uses in {group}"),
+            None => format!("count what {task} uses in no cpu group"),
+        },
     }
 }
 

@@ -131,5 +131,17 @@ fn effect(effect: &PlannedEffect) -> api::Effect {
         PlannedEffect::Sample { task } => api::Effect::Sample {
             task: task.to_string(),
         },
+        PlannedEffect::Limit { group, limits } => api::Effect::Limit {
+            group: group.to_string(),
+            limits: limits.map(|limits| api::CpuLimits {
+                shares: limits.shares,
+                quota_us: limits.quota_us,
+                period_us: limits.period_us,
+            }),
+        },
+        PlannedEffect::Enroll { task, group } => api::Effect::Enroll {
+            task: task.to_string(),
+            group: group.as_ref().map(ToString::to_string),
+        },
     }
 }

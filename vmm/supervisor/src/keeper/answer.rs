@@ -2,7 +2,9 @@
 
 use actor::Reply;
 use agent_protocol::Answer;
-use container_core::{CpuSet, Generation, MachineName, Refusal, TaskId, TaskName};
+use container_core::{
+    CpuLimits, CpuSet, Generation, GroupPath, MachineName, Refusal, TaskId, TaskName,
+};
 
 use super::MachineId;
 use crate::EventId;
@@ -42,6 +44,20 @@ pub enum PlannedEffect {
     Sample {
         /// Whose.
         task: TaskName,
+    },
+    /// Make a group of the cpu hierarchy, limit it otherwise, or remove it.
+    Limit {
+        /// Which.
+        group: GroupPath,
+        /// What it may have; None for one that is removed.
+        limits: Option<CpuLimits>,
+    },
+    /// Have what a task uses count in a group of the cpu hierarchy.
+    Enroll {
+        /// Whose.
+        task: TaskName,
+        /// Which; None for none.
+        group: Option<GroupPath>,
     },
 }
 

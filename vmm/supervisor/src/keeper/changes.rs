@@ -81,7 +81,7 @@ impl Keeper {
         }
     }
 
-    /// Effects in the words of a client. Each is about a task that we hold.
+    /// Effects in the words of a client. Each task is one that we hold.
     fn named(&self, effects: &[Effect]) -> Vec<PlannedEffect> {
         let name = |task: &TaskId| Some(self.tasks.get(*task)?.name.clone());
         let named = effects.iter().filter_map(|effect| {
@@ -92,6 +92,14 @@ impl Keeper {
                     before: *before,
                 },
                 Effect::Sample { task } => PlannedEffect::Sample { task: name(task)? },
+                Effect::Limit { path, limits, .. } => PlannedEffect::Limit {
+                    group: path.clone(),
+                    limits: *limits,
+                },
+                Effect::Enroll { task, path, .. } => PlannedEffect::Enroll {
+                    task: name(task)?,
+                    group: path.clone(),
+                },
             })
         });
         named.collect()
@@ -122,10 +130,10 @@ impl Keeper {
         let Some(mut under_way) = self.under_way.take() else {
             return;
         };
-        match under_way
-            .flight
-            .step(&mut self.tasks.hands(&mut self.framework), BATCH)
-        {
+        match under_way.flight.step(
+            &mut self.tasks.hands(&mut self.framework, &mut self.cpu),
+            BATCH,
+        ) {
             Step::More => self.under_way = Some(under_way),
             Step::Complete => match self.framework.commit(under_way.flight.into_plan()) {
                 Ok(events) => {
@@ -148,9 +156,11 @@ impl Keeper {
                 Err(refusal) => self.failed(under_way.then, refusal.into()),
             },
             Step::Failed { why, .. } => {
-                let hands = &mut self.tasks.hands(&mut self.framework);
+                let hands = &mut self.tasks.hands(&mut self.framework, &mut self.cpu);
                 let drifted = under_way.flight.roll_back(hands);
-                self.mark_drifted(&drifted);
+                self.mark_drifted(&drifted.pins);
+                self.mark_cpu_drifted(&drifted);
+                let drifted = drifted.tasks();
                 self.failed(under_way.then, ChangeError::Host { why, drifted });
             }
         }

@@ -40,9 +40,10 @@ impl Keeper {
     }
 
     fn note_exit(&mut self, task: TaskId) {
-        if let Some(task) = self.tasks.get_mut(task) {
-            task.end();
+        if let Some(record) = self.tasks.get_mut(task) {
+            record.end();
         }
+        self.cpu.forget(task);
     }
 
     fn run_agent(&mut self, program: String, group: GroupPath, guest: Option<MachineId>) {

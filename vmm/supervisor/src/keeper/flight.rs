@@ -4,12 +4,12 @@
 //!   plan ──▶ step ──▶ step ──▶ … ──▶ Complete ──▶ commit
 //!              │ an effect fails
 //!              ▼
-//!           roll_back: the done pins undone, last first; one that cannot be undone is drifted
+//!           roll_back: what was done undone, last first; what cannot be undone is drifted
 //! ```
 //!
 //! Pure but for the [`Hands`] it is lent; the tests lend it hands that fail where they are told to.
 
-use container_core::{CpuSet, Effect, Plan, TaskId};
+use container_core::{CpuGroup, CpuLimits, CpuSet, Effect, Plan, TaskId};
 
 /// What carries effects out.
 pub trait Hands {
@@ -19,6 +19,15 @@ pub trait Hands {
     fn restore(&mut self, task: TaskId, before: Option<&CpuSet>) -> Result<(), HandError>;
     /// Read a task's counters exactly and charge them.
     fn sample(&mut self, task: TaskId) -> Result<(), HandError>;
+    /// Have a group of the cpu hierarchy be there with these limits, or with None not be there.
+    fn limit(
+        &mut self,
+        group: CpuGroup,
+        parent: Option<CpuGroup>,
+        limits: Option<&CpuLimits>,
+    ) -> Result<(), HandError>;
+    /// Have what a task uses count in a group of the cpu hierarchy, or with None in none.
+    fn enroll(&mut self, task: TaskId, group: Option<CpuGroup>) -> Result<(), HandError>;
 }
 
 /// Why an effect was not carried out.
@@ -39,11 +48,32 @@ pub enum Step {
     Complete,
     /// One failed: roll back. The effect and the host's sentence.
     Failed {
-        /// The task it was about.
-        task: TaskId,
+        /// Its number, from 0.
+        effect: usize,
         /// What the host said.
         why: String,
     },
+}
+
+/// What could not be undone, as it was tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drifted {
+    /// Tasks on other CPUs than before.
+    pub pins: Vec<TaskId>,
+    /// Groups of the cpu hierarchy with other limits than before.
+    pub limits: Vec<CpuGroup>,
+    /// Tasks that count in another of these than before.
+    pub enrollments: Vec<TaskId>,
+}
+
+impl Drifted {
+    /// The tasks that anything of could not be undone.
+    pub fn tasks(&self) -> Vec<TaskId> {
+        let mut tasks = [&self.pins[..], &self.enrollments].concat();
+        tasks.sort_unstable();
+        tasks.dedup();
+        tasks
+    }
 }
 
 /// A plan and how far it has come.
@@ -62,16 +92,24 @@ impl Flight {
     /// Carry out at most `budget` effects.
     pub fn step(&mut self, hands: &mut impl Hands, budget: usize) -> Step {
         for effect in self.plan.effects().iter().skip(self.done).take(budget) {
-            let (task, outcome) = match effect {
-                Effect::Pin { task, cpus, .. } => (*task, hands.pin(*task, cpus)),
-                Effect::Sample { task } => (*task, hands.sample(*task)),
+            let outcome = match effect {
+                Effect::Pin { task, cpus, .. } => hands.pin(*task, cpus),
+                Effect::Sample { task } => hands.sample(*task),
+                Effect::Limit {
+                    group,
+                    parent,
+                    limits,
+                    ..
+                } => hands.limit(*group, *parent, limits.as_ref()),
+                Effect::Enroll { task, group, .. } => hands.enroll(*task, *group),
             };
+            // One that failed half-way (the kernel intersects silently) is undone as well.
+            self.done += 1;
             match outcome {
-                Ok(()) | Err(HandError::Ended) => self.done += 1,
+                Ok(()) | Err(HandError::Ended) => {}
                 Err(HandError::Failed(why)) => {
-                    // A pin that failed half-way (the kernel intersects silently) is undone as well.
-                    self.done += 1;
-                    return Step::Failed { task, why };
+                    let effect = self.done - 1;
+                    return Step::Failed { effect, why };
                 }
             }
         }
@@ -82,14 +120,28 @@ impl Flight {
         }
     }
 
-    /// Undo what was done, last first. Returns the tasks whose pin could not be undone.
-    pub fn roll_back(self, hands: &mut impl Hands) -> Vec<TaskId> {
-        let mut drifted = Vec::new();
+    /// Undo what was done, last first. Returns what could not be.
+    pub fn roll_back(self, hands: &mut impl Hands) -> Drifted {
+        let mut drifted = Drifted::default();
         for effect in self.plan.effects()[..self.done].iter().rev() {
-            if let Effect::Pin { task, before, .. } = effect
-                && let Err(HandError::Failed(_)) = hands.restore(*task, before.as_ref())
-            {
-                drifted.push(*task);
+            let undone = match effect {
+                Effect::Pin { task, before, .. } => hands.restore(*task, before.as_ref()),
+                Effect::Sample { .. } => Ok(()),
+                Effect::Limit {
+                    group,
+                    parent,
+                    before,
+                    ..
+                } => hands.limit(*group, *parent, before.as_ref()),
+                Effect::Enroll { task, before, .. } => hands.enroll(*task, *before),
+            };
+            if !matches!(undone, Err(HandError::Failed(_))) {
+                continue;
+            }
+            match effect {
+                Effect::Pin { task, .. } | Effect::Sample { task } => drifted.pins.push(*task),
+                Effect::Limit { group, .. } => drifted.limits.push(*group),
+                Effect::Enroll { task, .. } => drifted.enrollments.push(*task),
             }
         }
         drifted

@@ -11,6 +11,7 @@
 mod answer;
 mod birth;
 mod changes;
+pub mod cpu;
 mod death;
 mod events;
 pub mod flight;
@@ -25,6 +26,7 @@ mod share;
 #[cfg(test)]
 pub(crate) mod stage;
 mod tasks;
+mod throttle;
 mod trial;
 mod views;
 mod watch;
@@ -34,6 +36,7 @@ use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox, TrySendError};
 use container_core::{Framework, MachineName, Nanoseconds, ViewId};
+use host::HostError;
 use link::ToMachine;
 use management::Drift;
 
@@ -45,6 +48,7 @@ use crate::runner::Job;
 use crate::wire::{self, Said};
 use crate::{Config, EventLog, Onlooker};
 use changes::{Then, UnderWay};
+use cpu::BackEnd;
 use lifecycle::Launching;
 use machines::Machines;
 use tasks::Tasks;
@@ -70,6 +74,7 @@ pub struct Keeper {
     /// Machines whose process is being started.
     launching: BTreeMap<MachineName, Launching>,
     tasks: Tasks,
+    cpu: BackEnd,
     log: EventLog<management::Event>,
     /// Whose each open view is.
     viewers: BTreeMap<ViewId, MachineId>,
@@ -87,12 +92,16 @@ pub struct Keeper {
 
 impl Keeper {
     /// A keeper of the framework it is given.
+    ///
+    /// # Errors
+    /// The host's, where the limits of its cpu hierarchy cannot be put into force.
     pub fn new(
         mailbox: Mailbox<Request>,
         wire: Address<wire::Request>,
         runner: Address<Job>,
         config: Config,
-    ) -> Self {
+    ) -> Result<Self, HostError> {
+        let cpu = BackEnd::new(config.cpu_controller, &config.framework)?;
         let mut keeper = Keeper {
             mailbox,
             wire,
@@ -104,6 +113,7 @@ impl Keeper {
             machines: Machines::default(),
             launching: BTreeMap::new(),
             tasks: Tasks::default(),
+            cpu,
             log: EventLog::new(events::epoch(), events::ROOM),
             viewers: BTreeMap::new(),
             pushes_owed: false,
@@ -116,7 +126,7 @@ impl Keeper {
             ended: false,
         };
         keeper.record(config.history, None);
-        keeper
+        Ok(keeper)
     }
 
     /// Serve until told to end.

@@ -12,6 +12,9 @@ use crate::api::{Known, KnownMachine};
 /// How the control files begin that show what tasks have used.
 const BILL: &str = "cpuacct.";
 
+/// The one that shows what a group's limit has come to.
+pub(super) const CPU_STAT: &str = "cpu.stat";
+
 impl Keeper {
     /// Answer one.
     pub(super) fn on_read(&mut self, request: Request) {
@@ -26,6 +29,10 @@ impl Keeper {
                 // Of all files only a bill is made of counters, and reading those of a host takes milliseconds.
                 if file.starts_with(BILL) {
                     self.sample_all();
+                }
+                if file == CPU_STAT {
+                    let group = self.framework.cpu_group(&group);
+                    self.note_cpu_stat(group);
                 }
                 reply.send(self.framework.read(&by, &group, &file));
             }

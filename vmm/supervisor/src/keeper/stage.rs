@@ -15,8 +15,8 @@ use link::{Guest, MachineConfig};
 use super::Keeper;
 use crate::runner::Job;
 use crate::{
-    Body, Config, Launch, NewMachine, Placement, Program, RUNNER_MAILBOX, Ready, Restart,
-    WIRE_MAILBOX, wire,
+    Body, Config, CpuController, Launch, NewMachine, Placement, Program, RUNNER_MAILBOX, Ready,
+    Restart, WIRE_MAILBOX, wire,
 };
 
 pub fn group(path: &str) -> GroupPath {
@@ -64,9 +64,11 @@ pub fn keeper(framework: Framework) -> (Keeper, Mailbox<wire::Request>, Mailbox<
         onlooker: None,
         spent_before: Nanoseconds(0),
         withhold_go: Duration::ZERO,
+        cpu_controller: CpuController::Own,
         machine_program: None,
     };
-    (Keeper::new(own, to_wire, to_runner, config), wire, runner)
+    let keeper = Keeper::new(own, to_wire, to_runner, config).unwrap();
+    (keeper, wire, runner)
 }
 
 /// A machine of one vCPU, in no groups.

@@ -5,11 +5,15 @@
 
 use std::collections::HashMap;
 
-use container_core::{CpuSet, Framework, Nanoseconds, Reading, TaskId, TaskName};
+use container_core::{
+    CpuGroup, CpuLimits, CpuSet, Framework, Nanoseconds, Reading, TaskId, TaskName,
+};
 use host::{Counter, ExactCounter, PinError, Thread};
 
 use super::MachineId;
+use super::cpu::BackEnd;
 use super::flight::{HandError, Hands};
+use super::throttle::Observed;
 
 /// A reading this soon after a change of mask is as of that change: a sixteenth of the scheduler's tick.
 const A_MOMENT_NS: u64 = 250_000;
@@ -170,6 +174,17 @@ impl Tasks {
         }
     }
 
+    /// A look at a task that disturbs nobody: what it has used and waited for, and where it may run.
+    pub fn observe(&self, id: TaskId) -> Option<Observed> {
+        let task = self.by_id.get(&id)?;
+        let written = task.thread()?.schedstat_now().ok()?;
+        Some(Observed {
+            used: written.usage.0,
+            waited: written.wait.0,
+            cpus: task.observed,
+        })
+    }
+
     /// A cheap reading, at most a tick old.
     pub fn sample(&mut self, id: TaskId) -> Option<Reading> {
         self.read(id, Counter::sample)
@@ -206,10 +221,15 @@ impl Tasks {
     }
 
     /// Lend the hands that carry a plan out on this host.
-    pub fn hands<'a>(&'a mut self, framework: &'a mut Framework) -> HostHands<'a> {
+    pub fn hands<'a>(
+        &'a mut self,
+        framework: &'a mut Framework,
+        cpu: &'a mut BackEnd,
+    ) -> HostHands<'a> {
         HostHands {
             tasks: self,
             framework,
+            cpu,
         }
     }
 }
@@ -226,6 +246,7 @@ pub fn in_cycles(usage: Nanoseconds, khz: Option<u32>) -> Reading {
 pub struct HostHands<'a> {
     tasks: &'a mut Tasks,
     framework: &'a mut Framework,
+    cpu: &'a mut BackEnd,
 }
 
 impl Hands for HostHands<'_> {
@@ -266,5 +287,19 @@ impl Hands for HostHands<'_> {
         // Dead meanwhile, or not yet born in this very plan: its exit charges what is left.
         let _ = self.framework.charge(task, reading);
         Ok(())
+    }
+
+    fn limit(
+        &mut self,
+        group: CpuGroup,
+        parent: Option<CpuGroup>,
+        limits: Option<&CpuLimits>,
+    ) -> Result<(), HandError> {
+        self.cpu.limit(group, parent, limits)
+    }
+
+    fn enroll(&mut self, task: TaskId, group: Option<CpuGroup>) -> Result<(), HandError> {
+        let record = self.tasks.get(task).ok_or(HandError::Ended)?;
+        self.cpu.enroll(task, record, group)
     }
 }

@@ -21,6 +21,7 @@ use container_core::{
 
 use super::changes::Done;
 use super::lifecycle::may;
+use super::reads::CPU_STAT;
 use super::share::{ONE_PART_IN, Runs, Share};
 use super::{AgentAnswer, AgentError, Asker, ChangeError, Keeper, MachineId, Then};
 use crate::agent::{self, Backlog, Outcome, Reply};
@@ -123,6 +124,10 @@ impl Keeper {
                 // Its own threads and no others: what a guest can cause is bounded by its own size.
                 let tasks = self.tasks.of_machine(asker.machine);
                 self.sample(&tasks);
+                if file == CPU_STAT {
+                    let group = self.framework.view_cpu_group(view, &group);
+                    self.note_cpu_stat(group);
+                }
                 let read = self.framework.view_read(view, &group, &file);
                 read.map(Reply::File)
             }

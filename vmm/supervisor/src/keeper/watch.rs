@@ -32,6 +32,9 @@ impl Keeper {
         if let Some(at) = self.push_again_at() {
             next = next.min(at);
         }
+        if let Some(at) = self.throttle_at() {
+            next = next.min(at);
+        }
         let due = self
             .machines
             .iter()
@@ -46,6 +49,7 @@ impl Keeper {
         }
         self.bury_threads();
         self.push_again();
+        self.throttle();
         let now = Instant::now();
         self.kill_not_held(now);
         self.release_withheld(now);
@@ -57,6 +61,7 @@ impl Keeper {
             self.kill_overdue(now);
             self.sample_all();
             self.look_for_drift();
+            self.look_at_cpu_groups();
             self.look_for_strangers();
             self.look_at_host();
         }
@@ -142,7 +147,7 @@ impl Keeper {
             let (name, again) = (task.name.to_string(), task.drifted);
             let repaired = self
                 .tasks
-                .hands(&mut self.framework)
+                .hands(&mut self.framework, &mut self.cpu)
                 .pin(id, &wanted)
                 .is_ok();
             if let Some(task) = self.tasks.get_mut(id) {

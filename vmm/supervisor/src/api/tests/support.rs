@@ -107,6 +107,7 @@ pub fn supervisor(onlooker: Onlooker) -> Supervisor {
         onlooker: Some(onlooker),
         spent_before: host::own_cpu_time(),
         withhold_go: Duration::ZERO,
+        cpu_controller: crate::CpuController::Own,
         machine_program: None,
     })
     .unwrap()
