@@ -1,13 +1,14 @@
 //! Law 3: the real framework's plans in hands that fail where they are told to, at every effect.
 //!
 //! A case is a random tree with tasks in it, grown by flights that succeed, and one change, random as
-//! well. The host is a map from thread to mask. The change is planned anew for each way of failing:
+//! well. The host is a map from thread to mask, and one of cpu groups and who counts in them. The change is planned anew for each way of failing:
 //! until a commit the framework stays as it was, and that is part of what is tested.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use container_core::{
-    Command, Credentials, Cycles, Framework, HostResources, Nanoseconds, Reading, Tid,
+    Command, CpuGroup, CpuLimits, Credentials, Cycles, Framework, HostResources, Nanoseconds,
+    Reading, Tid,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -24,7 +25,7 @@ const ALLOWED_CPUS: &str = "0-3";
 enum Fault {
     /// Refused, and nothing done.
     Refuse,
-    /// Half of the CPUs are in force, and then it is refused.
+    /// Half of the CPUs are in force, or all of a limit, and then it is refused.
     HalfWay,
     /// The thread has ended, and stays so.
     End,
@@ -36,41 +37,63 @@ enum Call {
     Pin(TaskId),
     Sample(TaskId),
     Restore(TaskId),
+    Limit(CpuGroup),
+    Enroll(TaskId),
 }
 
 /// A host that is a map from thread to mask.
 #[derive(Clone, Debug, Default)]
 struct FakeHost {
     masks: BTreeMap<TaskId, CpuSet>,
+    limits: BTreeMap<CpuGroup, CpuLimits>,
+    enrolled: BTreeMap<TaskId, CpuGroup>,
     calls: Vec<Call>,
     /// By the number of the effect, from 0.
     faults: BTreeMap<usize, Fault>,
     ended: BTreeSet<TaskId>,
-    /// Threads that cannot be put back.
+    /// Threads that cannot be put back, once something has failed.
     stuck: BTreeSet<TaskId>,
+    has_failed: bool,
 }
+
+/// What is in force: each thread's CPUs, each cpu group's limits, and who counts in which.
+type InForce = (
+    BTreeMap<TaskId, CpuSet>,
+    BTreeMap<CpuGroup, CpuLimits>,
+    BTreeMap<TaskId, CpuGroup>,
+);
 
 impl FakeHost {
     /// The same threads, without a history.
     fn with_faults(&self, faults: impl IntoIterator<Item = (usize, Fault)>) -> FakeHost {
         FakeHost {
             masks: self.masks.clone(),
+            limits: self.limits.clone(),
+            enrolled: self.enrolled.clone(),
             faults: faults.into_iter().collect(),
             ..FakeHost::default()
         }
     }
 
-    /// All masks but those of threads that have ended.
-    fn without_ended(&self, masks: &BTreeMap<TaskId, CpuSet>) -> BTreeMap<TaskId, CpuSet> {
-        let mut masks = masks.clone();
-        masks.retain(|task, _| !self.ended.contains(task));
-        masks
+    fn in_force(&self) -> InForce {
+        (
+            self.masks.clone(),
+            self.limits.clone(),
+            self.enrolled.clone(),
+        )
+    }
+
+    /// All of that but what is of these threads.
+    fn without(&self, tasks: &BTreeSet<TaskId>) -> InForce {
+        let (mut masks, limits, mut enrolled) = self.in_force();
+        masks.retain(|task, _| !tasks.contains(task));
+        enrolled.retain(|task, _| !tasks.contains(task));
+        (masks, limits, enrolled)
     }
 
     /// Note the call. What is to go wrong with it, unless its thread has ended or does so now.
     fn called(&mut self, call: Call, task: TaskId) -> Result<Option<Fault>, HandError> {
-        let fault = self.faults.remove(&self.calls.len());
-        self.calls.push(call);
+        let fault = self.fault_of(call);
         if fault == Some(Fault::End) {
             self.ended.insert(task);
         }
@@ -78,6 +101,15 @@ impl FakeHost {
             true => Err(HandError::Ended),
             false => Ok(fault),
         }
+    }
+}
+
+impl FakeHost {
+    fn fault_of(&mut self, call: Call) -> Option<Fault> {
+        let fault = self.faults.remove(&self.calls.len());
+        self.calls.push(call);
+        self.has_failed |= fault.is_some_and(|fault| fault != Fault::End);
+        fault
     }
 }
 
@@ -116,6 +148,45 @@ impl Hands for FakeHost {
             Some(_) => refused(),
         }
     }
+
+    fn limit(
+        &mut self,
+        group: CpuGroup,
+        parent: Option<CpuGroup>,
+        limits: Option<&CpuLimits>,
+    ) -> Result<(), HandError> {
+        let fault = self.fault_of(Call::Limit(group));
+        if fault == Some(Fault::Refuse) {
+            return refused();
+        }
+        match limits {
+            Some(limits) => {
+                assert!(parent.is_none_or(|parent| self.limits.contains_key(&parent)));
+                self.limits.insert(group, *limits);
+            }
+            None => drop(self.limits.remove(&group)),
+        }
+        if fault == Some(Fault::HalfWay) {
+            return refused();
+        }
+        Ok(())
+    }
+
+    fn enroll(&mut self, task: TaskId, group: Option<CpuGroup>) -> Result<(), HandError> {
+        // A thread that has ended counts where it did, for all that the effects can tell.
+        let fault = self.called(Call::Enroll(task), task)?;
+        if fault == Some(Fault::Refuse) || self.has_failed && self.stuck.contains(&task) {
+            return refused();
+        }
+        match group {
+            Some(group) => drop(self.enrolled.insert(task, group)),
+            None => drop(self.enrolled.remove(&task)),
+        }
+        if fault.is_some() {
+            return refused();
+        }
+        Ok(())
+    }
 }
 
 /// A command in the making; a task is a number, modulo how many there ever were.
@@ -123,6 +194,7 @@ impl Hands for FakeHost {
 enum Op {
     Mkcpuset(&'static str, &'static str),
     Mkdir(&'static str),
+    Rmdir(&'static str),
     Write(&'static str, &'static str, &'static str),
     Attach(&'static str, usize),
     Born(bool, Option<usize>),
@@ -150,6 +222,9 @@ struct Case {
 fn ops() -> impl Strategy<Value = Op> {
     let placed = || select(vec!["p:/", "p:/a", "p:/a/a", "p:/a/b", "p:/b", "p:/b/a"]);
     let billed = || select(vec!["b:/", "b:/x", "b:/x/y", "b:/z"]);
+    let limited = || select(vec!["c:/", "c:/s", "c:/s/t", "c:/s/t/u", "c:/v"]);
+    let quotas = || select(vec!["-1", "20000", "50000", "80000", "200000"]);
+    let periods = || select(vec!["50000", "100000", "400000"]);
     let lists = || select(vec!["0", "1", "2", "3", "0-1", "1-2", "2-3", "1-3", "0-3"]);
     let placements = select(vec!["float", "one-to-one"]);
     prop_oneof![
@@ -158,6 +233,12 @@ fn ops() -> impl Strategy<Value = Op> {
         5 => (placed(), lists()).prop_map(|(group, cpus)| Op::Write(group, "cpuset.cpus", cpus)),
         2 => (placed(), placements).prop_map(|(group, to)| Op::Write(group, "cpuset.placement", to)),
         1 => billed().prop_map(|group| Op::Write(group, "cpuacct.usage", "0")),
+        2 => limited().prop_map(Op::Mkdir),
+        2 => limited().prop_map(Op::Rmdir),
+        3 => (limited(), quotas()).prop_map(|(group, us)| Op::Write(group, "cpu.cfs_quota_us", us)),
+        2 => (limited(), periods()).prop_map(|(group, us)| Op::Write(group, "cpu.cfs_period_us", us)),
+        1 => limited().prop_map(|group| Op::Write(group, "cpu.shares", "512")),
+        4 => (limited(), 0..20usize).prop_map(|(group, task)| Op::Attach(group, task)),
         9 => (placed(), 0..20usize).prop_map(|(group, task)| Op::Attach(group, task)),
         4 => (billed(), 0..20usize).prop_map(|(group, task)| Op::Attach(group, task)),
         3 => (any::<bool>(), proptest::option::of(0..20usize))
@@ -170,7 +251,7 @@ fn ops() -> impl Strategy<Value = Op> {
 fn beginnings() -> impl Strategy<Value = Vec<Op>> {
     let wide = || select(vec!["0-1", "0-2", "1-3", "0-3"]);
     let narrow = || select(vec!["0", "1", "1-2", "0-1", "2-3"]);
-    let billed = ["b:/x", "b:/x/y", "b:/z"].map(Op::Mkdir);
+    let billed = ["b:/x", "b:/x/y", "b:/z", "c:/s", "c:/s/t"].map(Op::Mkdir);
     let born = [true, true, true, false, false, false].map(|is_vcpu| Op::Born(is_vcpu, None));
     (wide(), narrow(), wide(), narrow()).prop_map(move |(a, a_a, b, b_a)| {
         let placed = [("p:/a", a), ("p:/a/a", a_a), ("p:/b", b), ("p:/b/a", b_a)];
@@ -229,10 +310,7 @@ fn write(group: &str, file: &str, value: &str) -> Command {
 #[derive(Debug, PartialEq)]
 enum Landing {
     Committed,
-    RolledBack {
-        failed: TaskId,
-        drifted: Vec<TaskId>,
-    },
+    RolledBack { failed: usize, drifted: Drifted },
 }
 
 /// The framework, its host, and a change that is about to be made.
@@ -249,7 +327,7 @@ impl World {
             framework: Framework::new(resources(ALLOWED_CPUS)),
             host: FakeHost::default(),
             tasks: Vec::new(),
-            change: Change::Commands(vec![mount("b", "cpuacct")]),
+            change: Change::Commands(vec![mount("b", "cpuacct"), mount("c", "cpu")]),
         };
         world.succeed();
         if !case.mounted_late {
@@ -295,6 +373,9 @@ impl World {
             Op::Mkdir(group) => vec![Command::Mkdir {
                 group: group.parse().unwrap(),
             }],
+            Op::Rmdir(group) => vec![Command::Rmdir {
+                group: group.parse().unwrap(),
+            }],
             Op::Write(group, file, value) => vec![write(group, file, value)],
             Op::Attach(group, number) => vec![Command::Attach {
                 group: group.parse().unwrap(),
@@ -333,10 +414,13 @@ impl World {
         }
     }
 
-    /// The task of each effect, in order.
-    fn effects(&mut self) -> Vec<TaskId> {
+    /// The task of each effect that is about one, in order.
+    fn effects(&mut self) -> Vec<Option<TaskId>> {
         let of = |effect: &Effect| match effect {
-            Effect::Pin { task, .. } | Effect::Sample { task } => *task,
+            Effect::Pin { task, .. } | Effect::Sample { task } | Effect::Enroll { task, .. } => {
+                Some(*task)
+            }
+            Effect::Limit { .. } => None,
         };
         self.plan().effects().iter().map(of).collect()
     }
@@ -360,7 +444,7 @@ impl World {
                     self.framework.commit(flight.into_plan()).unwrap();
                     return Landing::Committed;
                 }
-                Step::Failed { task: failed, .. } => {
+                Step::Failed { effect: failed, .. } => {
                     let drifted = flight.roll_back(host);
                     return Landing::RolledBack { failed, drifted };
                 }
@@ -385,6 +469,20 @@ impl World {
     /// Every thread that has not ended is confined as the framework says, or not at all.
     fn agrees_with(&self, host: &FakeHost) {
         self.framework.check_invariants();
+        let mut limits = BTreeMap::new();
+        let mut enrolled = BTreeMap::new();
+        for info in self.framework.cpu_groups() {
+            limits.insert(info.group, info.limits);
+            enrolled.extend(info.tasks.into_iter().map(|task| (task, info.group)));
+        }
+        assert_eq!(host.limits, limits);
+        let lives = |task: &TaskId| {
+            let info = self.framework.task(*task);
+            info.is_some_and(|info| info.alive) && !host.ended.contains(task)
+        };
+        for (task, group) in enrolled.into_iter().filter(|(task, _)| lives(task)) {
+            assert_eq!(host.enrolled.get(&task), Some(&group), "{task}");
+        }
         let living = self.framework.tasks().filter(|task| task.alive);
         for task in living.filter(|task| !host.ended.contains(&task.id)) {
             let expected = task.cpus.unwrap_or_else(|| cpus(ALL_CPUS));
@@ -408,12 +506,13 @@ proptest! {
     fn a_change_that_fails_at_any_effect_leaves_no_trace(case in cases()) {
         let mut world = World::new(&case);
         let before = world.framework.snapshot();
-        for (position, task) in world.effects().into_iter().enumerate() {
+        for position in 0..world.effects().len() {
             for fault in [Fault::Refuse, Fault::HalfWay] {
                 let mut host = world.host.with_faults([(position, fault)]);
                 let landing = world.fly(&mut host, &[1]);
-                assert_eq!(landing, Landing::RolledBack { failed: task, drifted: Vec::new() });
-                assert_eq!(host.masks, world.host.masks, "{fault:?} at {position}");
+                let drifted = Drifted::default();
+                assert_eq!(landing, Landing::RolledBack { failed: position, drifted });
+                assert_eq!(host.in_force(), world.host.in_force(), "{fault:?} at {position}");
                 assert_eq!(world.framework.snapshot(), before, "{fault:?} at {position}");
             }
         }
@@ -445,16 +544,19 @@ proptest! {
             let Landing::RolledBack { drifted, .. } = world.fly(&mut host, &[1]) else {
                 panic!("committed with a failure at {position}");
             };
-            let pinned = plan.effects()[..=position].iter().filter_map(|effect| match effect {
-                Effect::Pin { task, .. } => Some(*task),
-                Effect::Sample { .. } => None,
-            });
-            let expected: Vec<TaskId> = pinned.filter(|task| stuck.contains(task)).collect();
-            assert_eq!(drifted.iter().rev().copied().collect::<Vec<_>>(), expected);
-            host.masks.retain(|task, _| !expected.contains(task));
-            let mut others = world.host.masks.clone();
-            others.retain(|task, _| !expected.contains(task));
-            assert_eq!(host.masks, others);
+            let mut expected = Drifted::default();
+            for effect in plan.effects()[..=position].iter().rev() {
+                match effect {
+                    Effect::Pin { task, .. } if stuck.contains(task) => expected.pins.push(*task),
+                    Effect::Enroll { task, .. } if stuck.contains(task) => {
+                        expected.enrollments.push(*task);
+                    }
+                    _ => {}
+                }
+            }
+            let tasks: BTreeSet<TaskId> = drifted.tasks().into_iter().collect();
+            assert_eq!(drifted, expected);
+            assert_eq!(host.without(&tasks), world.host.without(&tasks));
             assert_eq!(world.framework.snapshot(), before);
         }
     }
@@ -480,14 +582,17 @@ proptest! {
         let before = world.framework.snapshot();
         let effects = world.effects();
         for failing in 0..effects.len() {
-            for ending in (0..failing).filter(|ending| effects[*ending] != effects[failing]) {
+            let others = |ending: &usize| {
+                effects[*ending].is_some() && effects[*ending] != effects[failing]
+            };
+            for ending in (0..failing).filter(others) {
                 let faults = [(ending, Fault::End), (failing, Fault::HalfWay)];
                 let mut host = world.host.with_faults(faults);
                 let landing = world.fly(&mut host, &[1]);
-                let failed = effects[failing];
-                assert_eq!(landing, Landing::RolledBack { failed, drifted: Vec::new() });
-                let (now, then) = (&host.masks, &world.host.masks);
-                assert_eq!(host.without_ended(now), host.without_ended(then));
+                let drifted = Drifted::default();
+                assert_eq!(landing, Landing::RolledBack { failed: failing, drifted });
+                let ended = host.ended.clone();
+                assert_eq!(host.without(&ended), world.host.without(&ended));
                 assert_eq!(world.framework.snapshot(), before);
             }
         }
@@ -508,7 +613,7 @@ proptest! {
                 let world = &mut worlds[index];
                 let mut host = world.host.with_faults([(position, Fault::HalfWay)]);
                 let landing = world.fly(&mut host, budgets[index]);
-                (landing, host.masks, host.calls, world.framework.snapshot())
+                (landing, host.in_force(), host.calls, world.framework.snapshot())
             });
             assert_eq!(outcomes[0], outcomes[1]);
             assert_eq!(outcomes[0], outcomes[2]);

@@ -13,7 +13,8 @@
 //! - Who is held leaves as many vCPUs running as there are CPUs that the others do not want.
 //! - Who comes back after a rest is not behind for it.
 //!
-//! So the CPUs are idle for some milliseconds here and there, and not for long.
+//! So the CPUs are idle for some milliseconds here and there, and not for long. The price is that an heir that wants less
+//! than three quarters of a CPU gets what the host's scheduler gives it: as much as any other thread, and no more.
 
 use std::collections::BTreeMap;
 
@@ -120,7 +121,8 @@ impl Level {
             is_contended |= taken.intersects(&conduct.cpus);
             taken = taken | conduct.cpus;
         }
-        for (heir, conduct, ..) in racing.iter().filter(|_| is_contended) {
+        let is_anyone_held = self.held().next().is_some();
+        for (heir, conduct, ..) in racing.iter().filter(|_| is_contended || is_anyone_held) {
             let others: Vec<(u64, &Conduct)> = racing
                 .iter()
                 .filter(|(other, it, _, runs)| {
@@ -132,8 +134,8 @@ impl Level {
                 standing.decide(now, elapsed, conduct, &others);
             }
         }
-        if !is_contended {
-            self.heirs.values_mut().for_each(|heir| heir.held = None);
+        for standing in self.heirs.values_mut().filter(|it| it.wanted_at.is_none()) {
+            standing.held = None;
         }
         is_contended
     }
@@ -165,8 +167,12 @@ impl Standing {
     fn decide(&mut self, now: u64, elapsed: u64, own: &Conduct, others: &[(u64, &Conduct)]) {
         let least = |of: &mut dyn Iterator<Item = &(u64, &Conduct)>| of.map(|(at, _)| *at).min();
         let Some(behind) = least(&mut others.iter()) else {
-            // Nobody is there that could catch up.
-            self.held = None;
+            // Nobody is there that could catch up, or ever was.
+            if let Some(held) = self.held.take()
+                && held.wanted < (now - held.since) / 4 * 3
+            {
+                self.hold_off(now);
+            }
             return;
         };
         let weighted = |ns: u64| ns.saturating_mul(UNIT) / own.weight.max(1);
@@ -198,8 +204,7 @@ impl Standing {
         let is_for_nothing = now - held.since >= FOR_NOTHING_NS && held.wanted < held.could / 4 * 3;
         if is_for_nothing {
             self.virtual_ns = behind;
-            self.backoff = (self.backoff * 2).clamp(BACKOFF_NS[0], BACKOFF_NS[1]);
-            self.not_before = now + self.backoff;
+            self.hold_off(now);
             self.held = None;
         } else if self.virtual_ns <= behind {
             self.backoff = 0;
@@ -207,5 +212,11 @@ impl Standing {
         } else {
             self.held = Some(held);
         }
+    }
+
+    /// It was held for nothing: not again so soon.
+    fn hold_off(&mut self, now: u64) {
+        self.backoff = (self.backoff * 2).clamp(BACKOFF_NS[0], BACKOFF_NS[1]);
+        self.not_before = now + self.backoff;
     }
 }
