@@ -7,6 +7,7 @@
 mod support;
 
 mod channel;
+mod cpu;
 mod moves;
 mod overhead;
 mod serve;
@@ -31,6 +32,9 @@ fn main() {
     }
     if wanted("moves") {
         moves::bench();
+    }
+    if wanted("cpu") {
+        cpu::bench();
     }
     for (name, bench) in channel::PARTS.into_iter().chain(serve::PARTS) {
         if wanted(name) {

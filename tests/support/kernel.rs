@@ -29,11 +29,20 @@ pub fn affinity(pid: u32, tid: u32) -> Option<CpuSet> {
 
 /// CPU time of a thread in nanoseconds, exact when it sleeps.
 pub fn cpu_time(pid: u32, tid: u32) -> u64 {
+    schedstat(pid, tid, 0)
+}
+
+/// Time for which a thread was ready and had no CPU, in nanoseconds, without the wait under way.
+pub fn wait_time(pid: u32, tid: u32) -> u64 {
+    schedstat(pid, tid, 1)
+}
+
+fn schedstat(pid: u32, tid: u32, field: usize) -> u64 {
     let schedstat =
         fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat")).expect("a live thread");
     schedstat
-        .split(' ')
-        .next()
+        .split_whitespace()
+        .nth(field)
         .and_then(|number| number.parse().ok())
         .expect("a number")
 }

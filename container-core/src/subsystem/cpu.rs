@@ -92,8 +92,8 @@ struct State {
 
 static FILES: &[ControlFile] = &[
     ControlFile::writable("cpu.shares").shown_to_guests(),
-    ControlFile::writable("cpu.cfs_quota_us").shown_to_guests(),
     ControlFile::writable("cpu.cfs_period_us").shown_to_guests(),
+    ControlFile::writable("cpu.cfs_quota_us").shown_to_guests(),
     ControlFile::read_only("cpu.stat").shown_to_guests(),
 ];
 

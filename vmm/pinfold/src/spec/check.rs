@@ -234,9 +234,9 @@ mod tests {
     #[test]
     fn what_no_subsystem_knows_is_refused_at_its_line() {
         refused(
-            "[hierarchy.p]\nsubsystems = [\n'cpu']",
+            "[hierarchy.p]\nsubsystems = [\n'memory']",
             "a.toml:3: ",
-            &["\"cpu\"", "cpuset", "(EINVAL)"],
+            &["\"memory\"", "cpuset", "(EINVAL)"],
         );
         let file = |file: &str| cpuset(&format!("[group.'p:/a']\nfiles = {{ {file} }}"));
         refused(

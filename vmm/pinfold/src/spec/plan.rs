@@ -69,6 +69,8 @@ struct Declared {
     mode: u16,
 }
 
+/// Written before the quota that counts in it.
+const PERIOD: &str = "cpu.cfs_period_us";
 const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
 
 impl Tree {
@@ -311,6 +313,11 @@ impl Planner<'_> {
                     inherited: true,
                 });
             }
+        }
+        // With the period that a new group has, a quota can come to more than the group above has.
+        if let Some(period) = files.iter().position(|(file, _)| file.get_ref() == PERIOD) {
+            let period = files.remove(period);
+            files.insert(0, period);
         }
         for (name, value) in files {
             let elsewhere = match name.get_ref().as_str() {

@@ -19,6 +19,7 @@
 
 mod quota;
 mod shares;
+mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,7 @@ use container_core::{CpuGroup, CpuLimits, CpuSet, CpuStat, TaskId};
 
 use quota::Account;
 use shares::{Conduct, Heir, Level};
+use survey::Survey;
 
 /// From one look at siblings that want the same CPUs to the next.
 const CONTENDED_NS: u64 = 10_000_000;
@@ -64,19 +66,6 @@ pub struct Throttle {
     shared: u64,
     /// Siblings wanted the same CPUs then.
     contended: bool,
-}
-
-/// Where there is something to be done: found anew after each change, from the groups that have tasks.
-#[derive(Debug, Default)]
-struct Survey {
-    /// Groups with tasks here or below, and who has a part in each.
-    heirs: BTreeMap<CpuGroup, BTreeSet<Heir>>,
-    /// Those of them that have a quota.
-    limited: Vec<CpuGroup>,
-    /// Those with more than one heir.
-    levels: Vec<CpuGroup>,
-    /// Those below one of either, or one themselves.
-    matters: BTreeSet<CpuGroup>,
 }
 
 #[derive(Debug)]
@@ -215,42 +204,7 @@ impl Throttle {
     }
 
     fn take_survey(&mut self) {
-        let mut survey = Survey::default();
-        let with_tasks: BTreeSet<CpuGroup> = self.members.values().map(|it| it.group).collect();
-        for &id in &with_tasks {
-            survey.heirs.entry(id).or_default().insert(Heir::Own);
-            let (mut below, mut above) = (id, self.parent(id));
-            while let Some(id) = above {
-                if !survey
-                    .heirs
-                    .entry(id)
-                    .or_default()
-                    .insert(Heir::Child(below))
-                {
-                    break;
-                }
-                (below, above) = (id, self.parent(id));
-            }
-        }
-        for (id, heirs) in &survey.heirs {
-            let limits = self.groups.get(id).map(|group| group.limits);
-            if limits.is_some_and(|limits| limits.quota_us.is_some()) {
-                survey.limited.push(*id);
-            }
-            if heirs.len() > 1 {
-                survey.levels.push(*id);
-            }
-        }
-        for &id in survey.limited.iter().chain(&survey.levels) {
-            survey.matters.insert(id);
-        }
-        // Parents come before their children, which are younger.
-        for id in survey.heirs.keys() {
-            let above = self.parent(*id);
-            if above.is_some_and(|above| survey.matters.contains(&above)) {
-                survey.matters.insert(*id);
-            }
-        }
+        let survey = Survey::of(&self.groups, &self.members);
         for id in std::mem::replace(&mut self.survey, survey).levels {
             if let Some(group) = self.groups.get_mut(&id)
                 && !self.survey.levels.contains(&id)
@@ -382,20 +336,6 @@ impl Throttle {
         self.members.get(&task).is_some_and(|member| member.is_vcpu)
     }
 
-    /// Of the groups that have tasks, this one and those below it.
-    fn below(&self, top: CpuGroup) -> impl Iterator<Item = CpuGroup> + '_ {
-        let mut pending = vec![top];
-        std::iter::from_fn(move || {
-            let id = pending.pop()?;
-            let heirs = self.survey.heirs.get(&id).into_iter().flatten();
-            pending.extend(heirs.filter_map(|heir| match heir {
-                Heir::Own => None,
-                Heir::Child(child) => Some(*child),
-            }));
-            Some(id)
-        })
-    }
-
     fn tasks_of(&self, id: CpuGroup, heir: Heir) -> impl Iterator<Item = TaskId> + '_ {
         let (own, below) = match heir {
             Heir::Own => (Some(id), None),
@@ -403,7 +343,7 @@ impl Throttle {
         };
         let groups = own
             .into_iter()
-            .chain(below.into_iter().flat_map(|child| self.below(child)));
+            .chain(below.into_iter().flat_map(|child| self.survey.below(child)));
         let groups = groups.filter_map(|id| self.groups.get(&id));
         groups.flat_map(|group| group.tasks.iter().copied())
     }

@@ -8,6 +8,7 @@
 //!   move     the tasks
 //!   remove   the other groups that are not wanted
 //!   narrow   bottom up: cpus and mems as wanted
+//!   relax    quotas that are to be others
 //!   finish   top down: exclusive flags, one-to-one, limits, owners, whatever else differs
 //! ```
 //!
@@ -27,7 +28,7 @@ use container_core::{
     Command, CpuSet, Errno, Framework, GroupPath, HierarchyName, NodeSet, Refusal, TaskId,
 };
 
-use super::relax::{self, ONE_TO_ONE, PLACEMENT};
+use super::relax::{self, ONE_TO_ONE, PERIOD, PLACEMENT, QUOTA, SHARES};
 use super::{Moves, Way, read};
 
 /// Files that are in force before tasks move: who leaves last makes the event that the spec wants.
@@ -90,6 +91,7 @@ pub(super) fn change(
             way.set_as_wanted(group, "cpuset.mems")?;
         }
     }
+    relax::quotas(way, &wanted)?;
     settings(way, false)?;
     for group in &wanted {
         let owner = way.target.owner(group)?;
@@ -117,12 +119,19 @@ fn compared(
     group: &GroupPath,
 ) -> Result<impl Iterator<Item = &'static str> + use<>, Refusal> {
     let is_state = |file: &&str| {
-        let shows = ["cpuset.effective_", "debug.", "cpuacct."];
+        let shows = ["cpuset.effective_", "debug.", "cpuacct.", "cpu.stat"];
         let shown = ["tasks", "cgroup.events", "cpuset.sched_load_balance"];
         !shown.contains(file) && !shows.iter().any(|start| file.starts_with(start))
     };
     // The root's are the host's.
-    let hosts = ["cpuset.cpus", "cpuset.mems", PLACEMENT];
+    let hosts = [
+        "cpuset.cpus",
+        "cpuset.mems",
+        PLACEMENT,
+        QUOTA,
+        PERIOD,
+        SHARES,
+    ];
     let is_root = group.is_root();
     let files = framework.files(group)?.into_iter().filter(is_state);
     Ok(files.filter(move |file| !is_root || !hosts.contains(file)))

@@ -16,6 +16,11 @@ pub(super) const PLACEMENT: &str = "cpuset.placement";
 pub(super) const ONE_TO_ONE: &str = "one-to-one";
 pub(super) const FLOAT: &str = "float";
 
+pub(super) const QUOTA: &str = "cpu.cfs_quota_us";
+pub(super) const PERIOD: &str = "cpu.cfs_period_us";
+pub(super) const SHARES: &str = "cpu.shares";
+const NO_QUOTA: &str = "-1";
+
 const FLAGS: [&str; 2] = ["cpuset.cpu_exclusive", "cpuset.mem_exclusive"];
 const MAX_DEPTH: &str = "cgroup.max.depth";
 const MAX_DESCENDANTS: &str = "cgroup.max.descendants";
@@ -156,6 +161,27 @@ pub(super) fn seats(
         let crowds = coming > 0 && vcpus + coming > seats;
         if crowds || read(way.target, &path, PLACEMENT)? == FLOAT {
             way.set(&path, PLACEMENT, FLOAT)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lift the quotas that are to be others, or of another period: no group has more than one above it at any time, and
+/// a quota and its period are written one after the other.
+pub(super) fn quotas(way: &mut Way<'_>, wanted: &[GroupPath]) -> Result<(), Refusal> {
+    for group in wanted.iter().filter(|group| !group.is_root()) {
+        if !way.target.files(group)?.contains(&QUOTA) {
+            return Ok(());
+        }
+        let differs = |file: &str| {
+            let (is, would) = (
+                read(&way.scratch, group, file)?,
+                read(way.target, group, file)?,
+            );
+            Ok::<bool, Refusal>(is != would)
+        };
+        if differs(QUOTA)? || differs(PERIOD)? {
+            way.set(group, QUOTA, NO_QUOTA)?;
         }
     }
     Ok(())

@@ -30,10 +30,10 @@ const SLACK_NS: u64 = 8_000_000;
 const MOST_AHEAD_NS: u64 = 400_000_000;
 /// An heir is in the race until it has not wanted a CPU for this long.
 const MEMORY_NS: u64 = 60_000_000;
-/// A hold is judged after this long.
-const FOR_NOTHING_NS: u64 = 20_000_000;
+/// A hold is judged after this long: on a crowded CPU a wait is written down only once it is over.
+const FOR_NOTHING_NS: u64 = 40_000_000;
 /// From a hold that was for nothing to the next, at first and at most.
-const BACKOFF_NS: [u64; 2] = [20_000_000, 640_000_000];
+const BACKOFF_NS: [u64; 2] = [25_000_000, 800_000_000];
 /// Shares that make virtual time real.
 const UNIT: u64 = 1024;
 

@@ -18,6 +18,8 @@ struct Files {
     descendants: Option<u8>,
     notify: bool,
     mode: bool,
+    /// Quota and period, in milliseconds.
+    cpu: Option<(u8, u8)>,
 }
 
 fn files() -> impl Strategy<Value = Files> {
@@ -32,9 +34,10 @@ fn files() -> impl Strategy<Value = Files> {
         limit(),
         any::<bool>(),
         any::<bool>(),
+        proptest::option::of((5u8..200, select(vec![50u8, 100, 200]))),
     )
         .prop_map(
-            |(path, cpus, flags, depth, descendants, notify, mode)| Files {
+            |(path, cpus, flags, depth, descendants, notify, mode, cpu)| Files {
                 path,
                 cpus,
                 flags,
@@ -42,6 +45,7 @@ fn files() -> impl Strategy<Value = Files> {
                 descendants,
                 notify,
                 mode,
+                cpu,
             },
         )
 }
@@ -70,6 +74,10 @@ impl Files {
         }
         if self.flags[3] {
             files.push("'cgroup.clone_children' = 1".into());
+        }
+        if let Some((quota, period)) = self.cpu.filter(|_| !is_root && without < 1) {
+            files.push(format!("'cpu.cfs_quota_us' = {quota}000"));
+            files.push(format!("'cpu.cfs_period_us' = {period}000"));
         }
         for (name, limit) in [("depth", self.depth), ("descendants", self.descendants)] {
             if let Some(limit) = limit {
@@ -110,7 +118,7 @@ fn is_valid(text: &str) -> bool {
 
 /// A spec of what of these is allowed together: each is added as it is, or with less, or not at all.
 fn valid(files: &[Files], billing: &[&str], vms: &[Vm]) -> String {
-    let mut text = "[hierarchy.p]\nsubsystems = ['cpuset']\n".to_owned();
+    let mut text = "[hierarchy.p]\nsubsystems = ['cpuset', 'cpu']\n".to_owned();
     if !billing.is_empty() {
         text.push_str("[hierarchy.b]\nsubsystems = ['cpuacct']\n");
     }
