@@ -84,6 +84,19 @@ fn stat(run: &mut Run, group: &str) -> [u64; 3] {
     })
 }
 
+/// The same, once the group has been held, which on a crowded host takes its time.
+fn throttled(run: &mut Run, group: &str) -> [u64; 3] {
+    let deadline = Instant::now() + support::PATIENCE;
+    loop {
+        let found = stat(run, group);
+        if found[1] > 0 && found[2] > 0 {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{group} is not held: {found:?}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
 /// End both machines and the run.
 fn finish(mut run: Run) -> support::Ended {
     run.must("vm stop a");
@@ -95,7 +108,13 @@ fn finish(mut run: Run) -> support::Ended {
 fn end(run: Run) -> support::Ended {
     let ended = run.end();
     for machine in &ended.report.machines {
-        assert_eq!(machine.end.as_deref(), Some("stopped"), "{}", ended.stderr);
+        let events: Vec<&str> = ended
+            .report
+            .events
+            .iter()
+            .map(|event| &*event.text)
+            .collect();
+        assert_eq!(machine.end.as_deref(), Some("stopped"), "{events:#?}");
     }
     ended
 }
@@ -110,7 +129,7 @@ fn a_group_gets_no_more_than_its_quota_and_all_of_it_once_that_is_lifted() {
         .allowed_cpus;
     let cpu = cpu.first().expect("a CPU");
     for controller in controllers() {
-        let spec = spec(cpu, r#""cpu.cfs_quota_us" = "20000""#, "");
+        let spec = spec(cpu, r#""cpu.cfs_quota_us" = "5000""#, "");
         let mut run = Run::start_with(&spec, &["--cpu-controller", controller]);
         run.line("a | vcpu0: up");
         run.must("vm stop b");
@@ -119,23 +138,17 @@ fn a_group_gets_no_more_than_its_quota_and_all_of_it_once_that_is_lifted() {
         sleep(Duration::from_secs(3));
         let used = cpu_time(pid, tid) - before;
         let wall = at.elapsed().as_nanos() as u64;
-        // A period's worth at either end, and what the throttle may be late by.
-        let most = wall / 5 + 2 * 20_000_000 + 20_000_000;
+        // A twentieth, and as much again three times for a supervisor that does not get to run when it should.
+        let most = wall / 5;
         assert!(used <= most, "{controller}: {used} of {most} ns");
-        assert!(used > 0, "{controller}: it does not run at all");
-        let [periods, throttled, time] = stat(&mut run, "limits:/first");
-        assert!(
-            throttled > 0 && time > 0,
-            "{controller}: {throttled} {time}"
-        );
+        let [periods, throttled, _] = throttled(&mut run, "limits:/first");
         // Of the first period a part may have been before its tasks came.
         assert!(
             throttled <= periods,
             "{controller}: {throttled} of {periods}"
         );
-        assert!(time < wall + 2_000_000_000, "{controller}: held {time} ns");
         run.must("group set limits:/first cpu.cfs_quota_us -1");
-        // Two CPU seconds come by, which a fifth of a CPU would take ten for.
+        // Half a second of CPU time comes by, for which a twentieth of a CPU would take ten.
         let (before, at) = (cpu_time(pid, tid), Instant::now());
         eventually("it runs on without a quota", || {
             cpu_time(pid, tid) - before > 500_000_000
@@ -190,7 +203,7 @@ fn a_task_that_leaves_a_group_that_is_held_runs_on() {
     for controller in controllers() {
         let first = r#""cpu.cfs_quota_us" = "1000", "cpu.cfs_period_us" = "1000000""#;
         let mut run = Run::start_with(&spec(0, first, ""), &["--cpu-controller", controller]);
-        run.line("b | vcpu0: up");
+        run.all_running();
         let (pid, tid) = vcpu(&mut run, "a");
         run.must("group attach limits:/second a/vcpu0");
         let before = cpu_time(pid, tid);
