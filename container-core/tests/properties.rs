@@ -170,14 +170,38 @@ fn cpu_ops() -> impl Strategy<Value = Op> {
 }
 
 fn steps<S: Strategy<Value = Op>>(ops: fn() -> S) -> impl Strategy<Value = Vec<Step>> {
+    batches_of(ops, 2..5)
+}
+
+/// The same with batches of so many.
+fn batches_of<S: Strategy<Value = Op>>(
+    ops: fn() -> S,
+    size: std::ops::Range<usize>,
+) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => ops().prop_map(|op| Step::Batch(vec![op])),
-        4 => proptest::collection::vec(ops(), 2..5).prop_map(Step::Batch),
+        4 => proptest::collection::vec(ops(), size).prop_map(Step::Batch),
         2 => (1..1000u64).prop_map(Step::Charge),
         2 => (0..TASKS, 0..2000u64).prop_map(|(task, over)| Step::Credit(task, over)),
         1 => select(vec!["0-3", "0-3", "0-1", "1-3", "2"]).prop_map(Step::Allow),
     ];
     proptest::collection::vec(step, 20..80)
+}
+
+/// All that two groups and their limits may come to in one batch, one above the other.
+fn cpu_pairs() -> impl Strategy<Value = Op> {
+    let places = || {
+        let paths = select(vec!["x:/a", "x:/a", "x:/a/a"]);
+        paths.prop_map(|path| Place::Named(path.into()))
+    };
+    let quotas = select(vec!["20000", "50000", "100000"]);
+    prop_oneof![
+        2 => select(vec!["x:/", "x:/a"]).prop_map(|path| Op::Mkdir(Place::Named(path.into()), "a")),
+        2 => places().prop_map(Op::Rmdir),
+        6 => (places(), quotas).prop_map(|(place, us)| Op::Write(place, "cpu.cfs_quota_us", us)),
+        1 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
+        1 => Just(Op::Mount("x")),
+    ]
 }
 
 fn mounting(hierarchy: &str) -> Command {
@@ -681,6 +705,12 @@ proptest! {
     /// Quotas within those above, and a mirror of them in the host's controller that the kernel would take.
     #[test]
     fn cpu_limits_nest_and_their_effects_are_in_an_order_that_the_kernel_takes(steps in steps(cpu_ops)) {
+        replay(&steps);
+    }
+
+    /// The same where a batch changes a group and the one above it.
+    #[test]
+    fn a_group_and_the_one_above_it_change_in_one_batch(steps in batches_of(cpu_pairs, 2..4)) {
         replay(&steps);
     }
 

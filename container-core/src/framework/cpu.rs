@@ -39,8 +39,7 @@ impl Framework {
     /// Take what the back end has counted of a group, in all, for its `cpu.stat`. Not a change of generation; of a
     /// group that has gone it is dropped.
     pub fn note_cpu_stat(&mut self, group: CpuGroup, stat: CpuStat) {
-        let root = self.core.root_of(CPU);
-        self.subsystems.cpu.note(group, root, stat);
+        self.subsystems.cpu.note(group, stat);
     }
 
     fn cpu_group_info(&self, group: GroupId) -> CpuGroupInfo {

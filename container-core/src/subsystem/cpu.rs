@@ -28,20 +28,16 @@ const RATIO_BITS: u32 = 20;
 
 /// A group of the cpu hierarchy, under a number that no other group gets while this framework lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CpuGroup {
-    serial: u64,
-    /// Where its state is kept, so that it is found without a search.
-    slot: u32,
-}
+pub struct CpuGroup(u64);
 
 impl CpuGroup {
     /// The root of whatever hierarchy has the subsystem.
-    pub const ROOT: CpuGroup = CpuGroup { serial: 0, slot: 0 };
+    pub const ROOT: CpuGroup = CpuGroup(0);
 }
 
 impl fmt::Display for CpuGroup {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.serial)
+        write!(out, "{}", self.0)
     }
 }
 
@@ -100,17 +96,18 @@ static FILES: &[ControlFile] = &[
 #[derive(Clone)]
 pub(crate) struct Cpu {
     states: CssTable<State>,
-    /// The next serial, and what it was before the batch under way.
-    next: u64,
-    settled_next: u64,
+    /// The last number given, and what it was before the batch under way. A commit gives the numbers that the trial
+    /// gave, where the slots of groups may be others.
+    last: u64,
+    settled: u64,
 }
 
 impl Cpu {
     pub fn new() -> Cpu {
         Cpu {
             states: CssTable::new(),
-            next: 0,
-            settled_next: 0,
+            last: 0,
+            settled: 0,
         }
     }
 
@@ -129,12 +126,8 @@ impl Cpu {
     }
 
     /// What has been counted of a group; dropped where the group has gone. Outside any batch: a fact.
-    pub fn note(&mut self, id: CpuGroup, root: GroupId, stat: CpuStat) {
-        let state = match id {
-            CpuGroup::ROOT => Some(self.states.get_mut(root)),
-            _ => self.states.in_slot(id.slot as usize),
-        };
-        if let Some(state) = state.filter(|state| state.id == id) {
+    pub fn note(&mut self, id: CpuGroup, stat: CpuStat) {
+        if let Some(state) = self.states.find(|state| state.id == id) {
             state.stat = stat;
         }
     }
@@ -247,12 +240,8 @@ impl Subsystem for Cpu {
         let id = match parent {
             None => CpuGroup::ROOT,
             Some(_) => {
-                self.next += 1;
-                let slot = u32::try_from(group.index()).expect("slots have 32 bits");
-                CpuGroup {
-                    serial: self.next,
-                    slot,
-                }
+                self.last += 1;
+                CpuGroup(self.last)
             }
         };
         let (limits, stat) = (CpuLimits::DEFAULT, CpuStat::default());
@@ -336,15 +325,15 @@ impl Subsystem for Cpu {
 
     fn undo(&mut self) {
         self.states.undo();
-        self.next = self.settled_next;
+        self.last = self.settled;
     }
 
     fn settle(&mut self) {
         self.states.settle();
-        self.settled_next = self.next;
+        self.settled = self.last;
     }
 
     fn dump(&self) -> String {
-        format!("next {}\n{}", self.next, self.states.dump())
+        format!("last {}\n{}", self.last, self.states.dump())
     }
 }

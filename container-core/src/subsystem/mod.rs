@@ -299,9 +299,9 @@ impl<T: Clone + Debug> CssTable<T> {
         state.expect("css_alloc comes before every other callback of a group")
     }
 
-    /// The state in a slot, whosever it is now. Outside any batch.
-    pub fn in_slot(&mut self, slot: usize) -> Option<&mut T> {
-        self.states.get_mut(slot).and_then(Option::as_mut)
+    /// A state by what is in it, to change outside any batch. Costs all groups.
+    pub fn find(&mut self, is: impl Fn(&T) -> bool) -> Option<&mut T> {
+        self.states.iter_mut().flatten().find(|state| is(state))
     }
 
     pub fn insert(&mut self, group: GroupId, state: T) {
