@@ -7,11 +7,11 @@
 //! A set is in the hash exactly while it has tasks; the first one, the root css_set, always. A set
 //! that lost its last task is parked until the batch is settled, so that undoing finds it in place.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::core::Core;
 use crate::group::{GroupId, HierarchyId};
+use crate::index::{Index, hash_all};
 use crate::slab::{Id, Linked, List, Node, Slab};
 use crate::table::{Task, TaskSlot};
 
@@ -55,7 +55,7 @@ impl Linked for Link {
 pub(crate) struct CssSets {
     pub sets: Slab<CssSet>,
     pub links: Slab<Link>,
-    by_key: HashMap<Key, CssSetId>,
+    by_key: Index<CssSet>,
     parked: Vec<CssSetId>,
 }
 
@@ -64,14 +64,29 @@ impl CssSets {
         CssSets {
             sets: Slab::new(),
             links: Slab::new(),
-            by_key: HashMap::new(),
+            by_key: Index::new(),
             parked: Vec::new(),
         }
     }
 
     /// The set in the hash for these groups.
-    pub fn find(&self, key: &[Option<GroupId>]) -> Option<CssSetId> {
-        self.by_key.get(key).copied()
+    pub fn find(&self, key: impl Iterator<Item = Option<GroupId>> + Clone) -> Option<CssSetId> {
+        let is_it = |set| self.sets[set].key.iter().copied().eq(key.clone());
+        self.by_key.find(hash_of(key.clone()), is_it)
+    }
+
+    /// The groups of a set with another one in one hierarchy.
+    fn key_with(
+        &self,
+        base: CssSetId,
+        hierarchy: HierarchyId,
+        group: GroupId,
+    ) -> impl Iterator<Item = Option<GroupId>> + Clone {
+        let groups = self.sets[base].key.iter().enumerate();
+        groups.map(move |(slot, before)| match slot == hierarchy.index() {
+            true => Some(group),
+            false => *before,
+        })
     }
 
     /// Sets in the hash.
@@ -80,15 +95,18 @@ impl CssSets {
     }
 
     fn hash(&mut self, set: CssSetId) {
-        self.by_key.insert(self.sets[set].key.clone(), set);
+        let hash = hash_of(self.sets[set].key.iter().copied());
+        self.by_key.insert(hash, set);
     }
 
     fn unhash(&mut self, set: CssSetId) {
-        let key = &self.sets[set].key;
-        if self.by_key.get(key) == Some(&set) {
-            self.by_key.remove(key);
-        }
+        let hash = hash_of(self.sets[set].key.iter().copied());
+        self.by_key.remove(hash, set);
     }
+}
+
+fn hash_of(key: impl Iterator<Item = Option<GroupId>>) -> u32 {
+    hash_all(key.map(|group| group.map_or(0, |group| group.index() as u32 + 1)))
 }
 
 impl Core {
@@ -99,12 +117,23 @@ impl Core {
         hierarchy: HierarchyId,
         group: GroupId,
     ) -> CssSetId {
-        let mut key = self.css.sets[base].key.to_vec();
-        key[hierarchy.index()] = Some(group);
-        match self.css.find(&key) {
+        match self.find_css_set(base, hierarchy, group) {
             Some(set) => set,
-            None => self.new_css_set(key.into()),
+            None => {
+                let key = self.css.key_with(base, hierarchy, group).collect();
+                self.new_css_set(key)
+            }
         }
+    }
+
+    /// The set that differs from `base` in one hierarchy only, if there is one.
+    pub fn find_css_set(
+        &self,
+        base: CssSetId,
+        hierarchy: HierarchyId,
+        group: GroupId,
+    ) -> Option<CssSetId> {
+        self.css.find(self.css.key_with(base, hierarchy, group))
     }
 
     /// A set of no tasks; whoever asks lets one join at once.
@@ -123,7 +152,7 @@ impl Core {
 
     /// Put a task, which is in no set, into one.
     pub fn join(&mut self, task: TaskSlot, set: CssSetId) {
-        if self.css.sets[set].tasks.is_empty() {
+        if self.css.sets[set].tasks.is_empty() && set != INIT_CSS_SET {
             self.css.hash(set);
         }
         self.css.sets[set].tasks.push(&mut self.tasks.slots, task);

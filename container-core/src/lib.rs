@@ -14,6 +14,7 @@ mod effect;
 mod event;
 mod framework;
 mod group;
+mod index;
 mod name;
 mod quantity;
 mod refusal;

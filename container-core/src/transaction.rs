@@ -63,15 +63,48 @@ pub(crate) enum Undo {
     },
 }
 
+/// Tasks that a batch has come by: few, most of the time, and then without an allocation.
+#[derive(Default)]
+struct Seen {
+    few: [TaskId; Seen::FEW],
+    len: usize,
+    many: HashSet<TaskId>,
+}
+
+impl Seen {
+    const FEW: usize = 8;
+
+    /// True where the task was not in it.
+    fn insert(&mut self, task: TaskId) -> bool {
+        if self.contains(task) {
+            return false;
+        }
+        match self.few.get_mut(self.len) {
+            Some(place) => {
+                *place = task;
+                self.len += 1;
+            }
+            None => {
+                self.many.insert(task);
+            }
+        }
+        true
+    }
+
+    fn contains(&self, task: TaskId) -> bool {
+        self.few[..self.len].contains(&task) || self.many.contains(&task)
+    }
+}
+
 /// Tasks that may need an effect, each with what was true of it before the batch.
 #[derive(Default)]
 pub(crate) struct Touched {
     pub pins: Vec<(TaskId, Option<CpuSet>)>,
-    pinned: HashSet<TaskId>,
+    pinned: Seen,
     pub bills: Vec<Bill>,
-    billed: HashSet<TaskId>,
-    reset: HashSet<TaskId>,
-    pub born: HashSet<TaskId>,
+    billed: Seen,
+    reset: Seen,
+    born: Seen,
 }
 
 /// A task whose counters may have to be read before the commit.
@@ -143,6 +176,15 @@ impl Touched {
     }
 
     pub fn is_reset(&self, task: TaskId) -> bool {
-        self.reset.contains(&task)
+        self.reset.contains(task)
+    }
+
+    /// The task came to be in this batch.
+    pub fn bear(&mut self, task: TaskId) {
+        self.born.insert(task);
+    }
+
+    pub fn is_born(&self, task: TaskId) -> bool {
+        self.born.contains(task)
     }
 }

@@ -1,4 +1,5 @@
-//! For tests: the whole state as text, and whether its parts agree with each other.
+//! For tests and benches: the whole state as text, whether its parts agree with each other, and the
+//! one lookup that nothing public does alone.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -7,6 +8,7 @@ use super::Framework;
 use crate::css_set::INIT_CSS_SET;
 use crate::group::DUMMY;
 use crate::subsystem::Subsystems;
+use crate::{GroupPath, Refusal, TaskId};
 
 impl Framework {
     /// Everything there is as text: equal for equal states, and for no others.
@@ -45,10 +47,10 @@ impl Framework {
         }
         for (id, task) in core.tasks.slots.iter() {
             let _ = write!(text, "task {id:?} {} {} {}", task.id, task.name, task.tid);
-            let _ = writeln!(text, " {:?} {:?} {}", task.css_set, task.usage, task.alive);
+            let _ = writeln!(text, " {:?} {:?}", task.css_set, task.usage);
         }
-        for (id, dead) in &core.tasks.dead {
-            let _ = writeln!(text, "dead {id} {dead:?}");
+        for dead in core.tasks.dead() {
+            let _ = writeln!(text, "dead {dead:?}");
         }
         let _ = writeln!(
             text,
@@ -60,6 +62,22 @@ impl Framework {
             let _ = write!(text, "{}\n{}", subsystem.name(), subsystem.dump());
         }
         text
+    }
+
+    /// The number of the css_set that a task would have in a group, found by hash; None where there
+    /// is none yet.
+    ///
+    /// # Errors
+    /// ESRCH for a task that is dead, ENOENT for a group that is not there.
+    #[doc(hidden)]
+    pub fn css_set_for(&self, task: TaskId, group: &GroupPath) -> Result<Option<usize>, Refusal> {
+        let group = self.resolve(group)?;
+        let base = self.core.tasks.slots[self.core.tasks.living_task(task)?].css_set;
+        let hierarchy = self.core.groups[group].hierarchy;
+        Ok(self
+            .core
+            .find_css_set(base, hierarchy, group)
+            .map(|set| set.index()))
     }
 
     /// # Panics
@@ -85,7 +103,11 @@ impl Framework {
                 keys.insert(set.key.clone()),
                 "{id:?} has the groups of another css_set"
             );
-            assert_eq!(core.css.find(&set.key), Some(id), "{id:?} is in the hash");
+            assert_eq!(
+                core.css.find(set.key.iter().copied()),
+                Some(id),
+                "{id:?} is in the hash"
+            );
             assert!(
                 id == INIT_CSS_SET || !set.tasks.is_empty(),
                 "{id:?} has tasks"
@@ -131,7 +153,9 @@ impl Framework {
             }
             for (name, child) in &group.children {
                 assert_eq!(core.groups[*child].parent, Some(id));
-                assert_eq!(core.groups[*child].path, group.path.below(name));
+                let path = group.path.below(name);
+                assert_eq!(core.groups[*child].path, path);
+                assert_eq!(core.group_at(group.hierarchy, path.path()), Some(*child));
             }
         }
         for (id, hierarchy) in core.hierarchies.iter() {
@@ -145,6 +169,8 @@ impl Framework {
         }
         let trees: usize = core.hierarchies.iter().map(|(_, it)| it.groups).sum();
         assert_eq!(core.groups.len(), trees, "every group is in a tree");
+        let below = trees - core.hierarchies.iter().count();
+        assert_eq!(core.listed_paths(), below, "no other has a path");
         assert_eq!(core.groups[core.hierarchies[DUMMY].root].children.len(), 0);
     }
 
@@ -153,7 +179,7 @@ impl Framework {
         assert_eq!(core.tasks.slots.len(), core.tasks.living());
         for (slot, task) in core.tasks.slots.iter() {
             assert!(
-                task.alive && !core.tasks.dead.contains_key(&task.id),
+                core.tasks.is_listed(slot) && core.tasks.dead_task(task.id).is_none(),
                 "{} lives",
                 task.name
             );

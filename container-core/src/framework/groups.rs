@@ -204,6 +204,7 @@ impl Framework {
         self.core.hierarchies[hierarchy].groups += 1;
         if let Some(parent) = parent {
             self.core.groups[parent].children.insert(name, group);
+            self.core.list_path(group);
             self.count_descendant(parent, 1);
         }
     }
@@ -217,6 +218,7 @@ impl Framework {
         self.core.hierarchies[hierarchy].groups -= 1;
         if let Some(parent) = parent {
             self.core.groups[parent].children.remove(&name);
+            self.core.unlist_path(group);
             self.count_descendant(parent, -1);
         }
         self.leaving.groups.push(group);
@@ -240,7 +242,9 @@ impl Framework {
             };
             if let Some(parent) = parent {
                 let path = self.core.groups[*parent].path.below(name);
+                self.core.unlist_path(below);
                 self.core.groups[below].path = path;
+                self.core.list_path(below);
             }
         }
     }

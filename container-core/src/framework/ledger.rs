@@ -84,7 +84,7 @@ impl Framework {
             .subtree(root)
             .map(|group| self.subsystems.cpuacct.account(group));
         let living = self.core.tasks.slots.iter().map(|(_, task)| task.usage);
-        let dead = self.core.tasks.dead.values().map(|dead| dead.usage);
+        let dead = self.core.tasks.dead().map(|dead| dead.usage);
         Ledger {
             groups: accounts.map(|account| account.own + account.removed).sum(),
             tasks: living.chain(dead).sum(),
@@ -95,16 +95,6 @@ impl Framework {
     /// Forget the dead tasks of a machine one by one: what they used is kept as part of one sum.
     /// Returns what that was. The groups' bills stay as they are.
     pub fn forget_machine(&mut self, machine: &MachineName) -> Usage {
-        let tasks = &mut self.core.tasks;
-        let mut forgotten = Usage::ZERO;
-        tasks.dead.retain(|_, dead| {
-            let is_its = dead.name.machine == *machine;
-            if is_its {
-                forgotten += dead.usage;
-            }
-            !is_its
-        });
-        tasks.retired += forgotten;
-        forgotten
+        self.core.tasks.retire_machine(machine)
     }
 }

@@ -283,7 +283,7 @@ impl Framework {
                 }
                 Bill::Reset(_) => true,
             };
-            (is_due && !touched.born.contains(&task)).then_some(Effect::Sample { task })
+            (is_due && !touched.is_born(task)).then_some(Effect::Sample { task })
         });
         pins.chain(samples).collect()
     }

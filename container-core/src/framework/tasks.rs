@@ -38,13 +38,12 @@ impl Framework {
             tid,
             css_set,
             usage: Usage::ZERO,
-            alive: true,
             node: Node::default(),
         });
         self.core.tasks.list(task);
         self.core.join(task, css_set);
         transaction.log.push(Undo::Born { task });
-        transaction.touched.born.insert(id);
+        transaction.touched.bear(id);
         for subsystem in Subsystems::ids() {
             let group = self.core.group_for(subsystem, task);
             let (subsystems, mut cx) = self.context(transaction);
@@ -85,15 +84,13 @@ impl Framework {
             task: id,
             name: name.clone(),
         });
-        self.core.tasks.dead.insert(
+        self.core.tasks.bury(Dead {
             id,
-            Dead {
-                name,
-                tid,
-                groups: paths,
-                usage,
-            },
-        );
+            name,
+            tid,
+            groups: paths,
+            usage,
+        });
         for subsystem in Subsystems::ids() {
             let group = self.core.group_for(subsystem, task);
             let (subsystems, mut cx) = self.context(transaction);
@@ -131,7 +128,7 @@ impl Framework {
             );
             return Err(Refusal::new(Errno::EINVAL, rule));
         }
-        if let Some(dead) = tasks.dead.get(&id) {
+        if let Some(dead) = tasks.dead_task(id) {
             let rule = format!(
                 "task id {id} was that of {}, and ids are not reused",
                 dead.name
