@@ -41,7 +41,7 @@ impl Core {
         };
         let dummy = core.new_hierarchy(HierarchyName::dummy());
         let root = core.hierarchies[dummy].root;
-        core.new_css_set([Some(root)].into());
+        core.new_css_set([Some(root)].into_iter().collect());
         core
     }
 

@@ -36,24 +36,27 @@ pub(crate) struct HierarchyState {
     pub release_agent: Arc<str>,
 }
 
-/// A node of a hierarchy.
+/// A node of a hierarchy. What a task's coming and going touches is in the first of two cache lines.
 #[derive(Clone)]
+#[repr(C, align(64))]
 pub(crate) struct Group {
     pub path: GroupPath,
     pub hierarchy: HierarchyId,
     pub parent: Option<GroupId>,
-    pub children: BTreeMap<Box<str>, GroupId>,
+    /// Tasks in this very group: the sum over its css_sets.
+    pub tasks: u32,
+    pub css_sets: List<Link>,
     /// 0 for the root.
     pub depth: u32,
     /// Groups below, at any depth.
     pub descendants: u32,
-    /// Tasks in this very group: the sum over its css_sets.
-    pub tasks: u32,
-    pub css_sets: List<Link>,
+    pub children: BTreeMap<Box<str>, GroupId>,
     pub attributes: Attributes,
     /// Removed, and freed when the batch is settled: until then it can come back.
     pub offline: bool,
 }
+
+const _: () = assert!(size_of::<Option<Group>>() == 128);
 
 /// What a command can change about a group; one entry of the undo log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

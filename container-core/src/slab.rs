@@ -195,20 +195,11 @@ pub(crate) trait Linked: Sized {
 #[derive(Clone)]
 pub(crate) struct List<T> {
     head: Option<Id<T>>,
-    len: u32,
 }
 
 impl<T: Linked> List<T> {
     pub fn new() -> List<T> {
-        List { head: None, len: 0 }
-    }
-
-    pub fn len(&self) -> usize {
-        self.len as usize
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
+        List { head: None }
     }
 
     /// Put an entry, which is in no list, at the head.
@@ -221,7 +212,6 @@ impl<T: Linked> List<T> {
             slab[head].node_mut().previous = Some(id);
         }
         self.head = Some(id);
-        self.len += 1;
     }
 
     /// Take out an entry that is in this list.
@@ -234,7 +224,6 @@ impl<T: Linked> List<T> {
         if let Some(next) = next {
             slab[next].node_mut().previous = previous;
         }
-        self.len -= 1;
     }
 
     pub fn iter<'a>(&self, slab: &'a Slab<T>) -> impl Iterator<Item = Id<T>> + use<'a, T> {

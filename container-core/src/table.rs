@@ -1,10 +1,11 @@
 //! The task table: the living by slot, the dead by what the ledger still needs of them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 
 use crate::css_set::CssSetId;
 use crate::index::{Index, hash};
-use crate::slab::{Id, Linked, Node, Slab};
+use crate::slab::{Id, Slab};
 use crate::{Errno, GroupPath, MachineName, Refusal, TaskId, TaskKind, TaskName, Tid, Usage};
 
 pub(crate) type TaskSlot = Id<Task>;
@@ -21,20 +22,19 @@ pub(crate) struct Task {
     pub css_set: CssSetId,
     /// Charged since its birth.
     pub usage: Usage,
-    pub node: Node<Task>,
-}
-
-impl Linked for Task {
-    fn node(&self) -> &Node<Task> {
-        &self.node
-    }
-
-    fn node_mut(&mut self) -> &mut Node<Task> {
-        &mut self.node
-    }
+    /// None while it is not listed.
+    pub machine: Option<Id<Machine>>,
 }
 
 const _: () = assert!(size_of::<Option<Task>>() == 64);
+
+/// The living tasks of one machine; gone with the last of them.
+#[derive(Clone)]
+pub(crate) struct Machine {
+    name: MachineName,
+    /// By kind.
+    tasks: Vec<(TaskKind, TaskSlot)>,
+}
 
 /// What is kept of a dead task.
 #[derive(Clone, Debug)]
@@ -52,8 +52,10 @@ pub(crate) struct TaskTable {
     pub slots: Slab<Task>,
     by_id: Index<Task>,
     by_tid: Index<Task>,
-    /// A machine's tasks by kind; no entry for a machine without any.
-    by_machine: HashMap<MachineName, Vec<(TaskKind, TaskSlot)>>,
+    machines: Slab<Machine>,
+    by_name: Index<Machine>,
+    /// Names are chosen by whoever may create machines, and so their hashes are not to be foreseen.
+    name_hasher: RandomState,
     dead: Slab<Dead>,
     dead_by_id: Index<Dead>,
     /// The dead in the order of their deaths.
@@ -62,6 +64,9 @@ pub(crate) struct TaskTable {
     pub retired: Usage,
     /// The next id to be allocated.
     pub next: u64,
+    /// Whoever was ever born has an id below this: where births come in the order of allocation, an id
+    /// is known to be new without a look at the dead.
+    pub born_below: u64,
 }
 
 impl TaskTable {
@@ -70,12 +75,15 @@ impl TaskTable {
             slots: Slab::new(),
             by_id: Index::new(),
             by_tid: Index::new(),
-            by_machine: HashMap::new(),
+            machines: Slab::new(),
+            by_name: Index::new(),
+            name_hasher: RandomState::new(),
             dead: Slab::new(),
             dead_by_id: Index::new(),
             burials: VecDeque::new(),
             retired: Usage::ZERO,
             next: 1,
+            born_below: 1,
         }
     }
 
@@ -95,14 +103,26 @@ impl TaskTable {
     }
 
     pub fn with_name(&self, name: &TaskName) -> Option<TaskSlot> {
-        let tasks = self.by_machine.get(&name.machine)?;
+        let Machine { tasks, .. } = &self.machines[self.machine(&name.machine)?];
         let at = place_of(tasks, name.kind).ok()?;
         Some(tasks[at].1)
     }
 
     /// The living tasks of one machine, by kind: costs only those, however many others there are.
     pub fn of_machine(&self, machine: &MachineName) -> impl Iterator<Item = (TaskKind, TaskSlot)> {
-        self.by_machine.get(machine).into_iter().flatten().copied()
+        let machine = self.machine(machine).map(|machine| &self.machines[machine]);
+        machine
+            .into_iter()
+            .flat_map(|machine| machine.tasks.iter().copied())
+    }
+
+    fn machine(&self, name: &MachineName) -> Option<Id<Machine>> {
+        let is_it = |machine| self.machines[machine].name == *name;
+        self.by_name.find(self.name_hash(name), is_it)
+    }
+
+    fn name_hash(&self, name: &MachineName) -> u32 {
+        (self.name_hasher.hash_one(name) >> 32) as u32
     }
 
     /// A living task.
@@ -124,33 +144,46 @@ impl TaskTable {
         let Task { id, tid, name, .. } = &self.slots[slot];
         self.by_id.insert(hash(id.0), slot);
         self.by_tid.insert(hash(tid.0.into()), slot);
-        let tasks = match self.by_machine.get_mut(&name.machine) {
-            Some(tasks) => tasks,
-            None => self.by_machine.entry(name.machine.clone()).or_default(),
+        let kind = name.kind;
+        let machine = match self.machine(&name.machine) {
+            Some(machine) => machine,
+            None => {
+                let (hash, name) = (self.name_hash(&name.machine), name.machine.clone());
+                let tasks = Vec::new();
+                let machine = self.machines.insert(Machine { name, tasks });
+                self.by_name.insert(hash, machine);
+                machine
+            }
         };
-        if let Err(at) = place_of(tasks, name.kind) {
-            tasks.insert(at, (name.kind, slot));
+        self.slots[slot].machine = Some(machine);
+        let tasks = &mut self.machines[machine].tasks;
+        if let Err(at) = place_of(tasks, kind) {
+            tasks.insert(at, (kind, slot));
         }
     }
 
     /// Find it no more.
     pub fn unlist(&mut self, slot: TaskSlot) {
-        let Task { id, tid, name, .. } = &self.slots[slot];
-        self.by_id.remove(hash(id.0), slot);
-        self.by_tid.remove(hash(tid.0.into()), slot);
-        if let Some(tasks) = self.by_machine.get_mut(&name.machine) {
-            if let Ok(at) = place_of(tasks, name.kind) {
+        let task = &mut self.slots[slot];
+        self.by_id.remove(hash(task.id.0), slot);
+        self.by_tid.remove(hash(task.tid.0.into()), slot);
+        let (kind, machine) = (task.name.kind, task.machine.take());
+        if let Some(machine) = machine {
+            let tasks = &mut self.machines[machine].tasks;
+            if let Ok(at) = place_of(tasks, kind) {
                 tasks.remove(at);
             }
             if tasks.is_empty() {
-                self.by_machine.remove(&name.machine);
+                let hash = self.name_hash(&self.machines[machine].name);
+                self.by_name.remove(hash, machine);
+                self.machines.remove(machine);
             }
         }
     }
 
     /// Whether the task in this slot is listed, and so neither dead nor unborn.
     pub fn is_listed(&self, slot: TaskSlot) -> bool {
-        self.get(self.slots[slot].id) == Some(slot)
+        self.slots[slot].machine.is_some()
     }
 
     /// A dead task that is remembered.

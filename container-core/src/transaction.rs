@@ -28,6 +28,7 @@ pub(crate) enum Undo {
     },
     Born {
         task: TaskSlot,
+        born_below: u64,
     },
     Died {
         task: TaskSlot,
@@ -68,11 +69,12 @@ pub(crate) enum Undo {
 struct Seen {
     few: [TaskId; Seen::FEW],
     len: usize,
-    many: HashSet<TaskId>,
+    /// Those that did not fit; boxed, since a batch of one command has none and pays for the size.
+    many: Option<Box<HashSet<TaskId>>>,
 }
 
 impl Seen {
-    const FEW: usize = 8;
+    const FEW: usize = 4;
 
     /// True where the task was not in it.
     fn insert(&mut self, task: TaskId) -> bool {
@@ -85,14 +87,15 @@ impl Seen {
                 self.len += 1;
             }
             None => {
-                self.many.insert(task);
+                self.many.get_or_insert_default().insert(task);
             }
         }
         true
     }
 
     fn contains(&self, task: TaskId) -> bool {
-        self.few[..self.len].contains(&task) || self.many.contains(&task)
+        let many = self.many.as_ref();
+        self.few[..self.len].contains(&task) || many.is_some_and(|many| many.contains(&task))
     }
 }
 

@@ -46,6 +46,10 @@ impl Cage {
         Some(cage)
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn set_cpus(&self, cpus: &str) {
         self.write("cpuset.cpus", cpus);
     }

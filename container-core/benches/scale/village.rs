@@ -71,7 +71,7 @@ impl Village {
 
     /// So many tasks, two in each of as many groups as that makes, or more once all have two.
     pub fn settle(&mut self, tasks: usize) {
-        let inhabited = (tasks / 2).min(self.groups.len());
+        let inhabited = (tasks / 2).min(GROUPS);
         // Neighbours by birth are no neighbours by group.
         let mut order: Vec<usize> = (0..tasks).map(|task| task % inhabited).collect();
         for last in (1..tasks).rev() {

@@ -245,8 +245,7 @@ impl Framework {
     }
 
     fn tids(&self, group: GroupId) -> String {
-        let tasks = self.core.tasks_in(group);
-        let mut tids: Vec<Tid> = tasks.map(|task| self.core.tasks.slots[task].tid).collect();
+        let mut tids: Vec<Tid> = self.core.tids_in(group).collect();
         tids.sort_unstable();
         let lines: Vec<String> = tids.iter().map(Tid::to_string).collect();
         lines.join("\n")

@@ -186,7 +186,7 @@ impl Framework {
     /// A root is never released: it cannot be removed, which is all that a release is for.
     pub(super) fn check_for_release(&self, transaction: &mut Transaction, group: GroupId) {
         let this = &self.core.groups[group];
-        if this.attributes.notify_on_release && this.is_empty() && this.parent.is_some() {
+        if this.is_empty() && this.attributes.notify_on_release && this.parent.is_some() {
             let agent = &self.core.hierarchies[this.hierarchy].state.release_agent;
             self.tell(transaction, &[group], || Event::Released {
                 group: this.path.clone(),

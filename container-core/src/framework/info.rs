@@ -161,8 +161,8 @@ impl Framework {
         GroupInfo {
             path: group.path.clone(),
             depth: group.depth as usize,
-            requested_cpus: cpuset.map(|state| state.cpus),
-            effective_cpus: cpuset.map(|state| state.effective_cpus),
+            requested_cpus: cpuset.map(|state| *state.cpus),
+            effective_cpus: cpuset.map(|state| *state.effective_cpus),
             tasks,
             notify_on_release: group.attributes.notify_on_release,
             own: account.map(|account| account.own),

@@ -181,7 +181,7 @@ impl Framework {
                 key.resize(hierarchy.index() + 1, None);
             }
             key[hierarchy.index()] = group;
-            (*id, Key::from(key))
+            (*id, key.into_iter().collect())
         });
         let after = after.collect();
         self.core.rekey(after);

@@ -4,7 +4,6 @@ use super::resolve::check_root;
 use super::{Framework, MAX_TASKS};
 use crate::css_set::INIT_CSS_SET;
 use crate::group::{DUMMY, GroupId};
-use crate::slab::Node;
 use crate::subsystem::Subsystems;
 use crate::table::{Dead, Task, TaskSlot};
 use crate::transaction::{Transaction, Undo};
@@ -38,11 +37,13 @@ impl Framework {
             tid,
             css_set,
             usage: Usage::ZERO,
-            node: Node::default(),
+            machine: None,
         });
         self.core.tasks.list(task);
         self.core.join(task, css_set);
-        transaction.log.push(Undo::Born { task });
+        let born_below = self.core.tasks.born_below;
+        self.core.tasks.born_below = born_below.max(id.0 + 1);
+        transaction.log.push(Undo::Born { task, born_below });
         transaction.touched.bear(id);
         for subsystem in Subsystems::ids() {
             let group = self.core.group_for(subsystem, task);
@@ -128,15 +129,17 @@ impl Framework {
             );
             return Err(Refusal::new(Errno::EINVAL, rule));
         }
-        if let Some(dead) = tasks.dead_task(id) {
-            let rule = format!(
-                "task id {id} was that of {}, and ids are not reused",
-                dead.name
-            );
-            return Err(Refusal::new(Errno::EEXIST, rule));
-        }
-        if let Some(slot) = tasks.get(id) {
-            return taken(format!("task id {id}"), slot);
+        if id.0 < tasks.born_below {
+            if let Some(dead) = tasks.dead_task(id) {
+                let rule = format!(
+                    "task id {id} was that of {}, and ids are not reused",
+                    dead.name
+                );
+                return Err(Refusal::new(Errno::EEXIST, rule));
+            }
+            if let Some(slot) = tasks.get(id) {
+                return taken(format!("task id {id}"), slot);
+            }
         }
         if let Some(slot) = tasks.with_tid(tid) {
             return taken(format!("tid {tid}"), slot);

@@ -41,7 +41,8 @@ impl Framework {
                 self.core.leave(task);
                 self.core.join(task, from);
             }
-            Undo::Born { task } => {
+            Undo::Born { task, born_below } => {
+                self.core.tasks.born_below = born_below;
                 self.core.tasks.unlist(task);
                 self.core.leave(task);
                 self.leaving.tasks.push(task);

@@ -18,6 +18,7 @@ mod rules;
 mod seats;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::core::Core;
 use crate::group::GroupId;
@@ -25,29 +26,18 @@ use crate::subsystem::{CPUSET, Context, ControlFile, CssTable, Subsystem, parse_
 use crate::table::TaskSlot;
 use crate::{CpuSet, Credentials, Errno, IdSet, MAX_CPUS, NodeSet, Refusal, TaskId};
 
-/// One group's cpuset.
+/// One group's cpuset. Sets of CPUs are large and mostly those of the group above, and then shared with it.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(crate) struct State {
-    pub cpus: CpuSet,
+    pub cpus: Arc<CpuSet>,
     pub mems: NodeSet,
-    pub effective_cpus: CpuSet,
+    pub effective_cpus: Arc<CpuSet>,
     effective_mems: NodeSet,
     pub cpu_exclusive: bool,
     pub mem_exclusive: bool,
     /// The CPU of each vCPU task of a one-to-one group; None for a floating one.
-    seats: Option<BTreeMap<TaskId, u32>>,
-}
-
-impl State {
-    const EMPTY: State = State {
-        cpus: CpuSet::EMPTY,
-        mems: NodeSet::EMPTY,
-        effective_cpus: CpuSet::EMPTY,
-        effective_mems: NodeSet::EMPTY,
-        cpu_exclusive: false,
-        mem_exclusive: false,
-        seats: None,
-    };
+    seats: Option<Box<BTreeMap<TaskId, u32>>>,
 }
 
 /// Bytes of a written list (kernel: max_write_len of cpuset.cpus).
@@ -77,12 +67,15 @@ static FILES: &[ControlFile] = &[
 #[derive(Clone)]
 pub(crate) struct Cpuset {
     states: CssTable<State>,
+    /// What new groups have.
+    nothing: Arc<CpuSet>,
 }
 
 impl Cpuset {
     pub fn new() -> Cpuset {
         Cpuset {
             states: CssTable::new(),
+            nothing: Arc::new(CpuSet::EMPTY),
         }
     }
 
@@ -133,15 +126,15 @@ impl Cpuset {
     }
 
     /// What of the requested values is in force, the parent's being up to date.
-    fn effective(&self, core: &Core, group: GroupId) -> (CpuSet, NodeSet) {
-        let host = &core.host;
+    fn effective(&self, core: &Core, group: GroupId) -> (Arc<CpuSet>, NodeSet) {
+        let (host, state) = (&core.host, self.state(group));
         let Some(parent) = core.groups[group].parent else {
-            return (host.allowed_cpus, host.mems);
+            return (shared(host.allowed_cpus, [&state.cpus]), host.mems);
         };
-        let (state, parent) = (self.state(group), self.state(parent));
-        let cpus = in_force(state.cpus, host.allowed_cpus, parent.effective_cpus);
+        let parent = self.state(parent);
+        let cpus = in_force(*state.cpus, host.allowed_cpus, *parent.effective_cpus);
         let mems = in_force(state.mems, host.mems, parent.effective_mems);
-        (cpus, mems)
+        (shared(cpus, [&parent.effective_cpus, &state.cpus]), mems)
     }
 
     /// Give a new group its parent's values, unless a sibling is exclusive and could not share them.
@@ -153,7 +146,8 @@ impl Cpuset {
         if siblings.any(|child| self.state(*child).is_exclusive()) {
             return;
         }
-        let State { cpus, mems, .. } = *self.state(parent);
+        let State { cpus, mems, .. } = self.state(parent);
+        let (cpus, mems) = (cpus.clone(), *mems);
         let state = self.states.edit(group);
         (state.cpus, state.mems) = (cpus, mems);
         self.refresh(cx, group, false);
@@ -168,12 +162,16 @@ impl Cpuset {
         let cpus = CpuSet::parse(value, cx.core.host.possible_cpus)?;
         rules::cpus_are_present(&cx.core.host, cpus)?;
         let state = self.state(group);
-        if state.cpus == cpus {
+        if *state.cpus == cpus {
             return Ok(());
         }
         rules::cpus_are_allowed(&cx.core.host, cpus)?;
+        let above = cx.core.groups[group]
+            .parent
+            .map(|above| &self.state(above).cpus);
+        let cpus = shared(cpus, above);
         let trial = State {
-            cpus,
+            cpus: cpus.clone(),
             ..state.clone()
         };
         self.validate_change(cx.core, group, &trial)?;
@@ -237,6 +235,12 @@ fn in_force<const WORDS: usize>(
     }
 }
 
+/// The set, and the one of those at hand that is equal where there is one.
+fn shared<'a>(cpus: CpuSet, at_hand: impl IntoIterator<Item = &'a Arc<CpuSet>>) -> Arc<CpuSet> {
+    let equal = at_hand.into_iter().find(|other| ***other == cpus);
+    equal.map_or_else(|| Arc::new(cpus), Arc::clone)
+}
+
 impl Subsystem for Cpuset {
     fn name(&self) -> &'static str {
         "cpuset"
@@ -247,13 +251,22 @@ impl Subsystem for Cpuset {
     }
 
     fn css_alloc(&mut self, cx: &mut Context<'_>, group: GroupId, parent: Option<GroupId>) {
-        self.states.insert(group, State::EMPTY);
-        if parent.is_none() {
-            let state = self.states.edit(group);
-            (state.cpu_exclusive, state.mem_exclusive) = (true, true);
-            (state.cpus, state.mems) = (cx.core.host.allowed_cpus, cx.core.host.mems);
-            (state.effective_cpus, state.effective_mems) = (state.cpus, state.mems);
-        }
+        let is_root = parent.is_none();
+        let host = &cx.core.host;
+        let (cpus, mems) = match is_root {
+            true => (Arc::new(host.allowed_cpus), host.mems),
+            false => (self.nothing.clone(), NodeSet::EMPTY),
+        };
+        let state = State {
+            cpus: cpus.clone(),
+            mems,
+            effective_cpus: cpus,
+            effective_mems: mems,
+            cpu_exclusive: is_root,
+            mem_exclusive: is_root,
+            seats: None,
+        };
+        self.states.insert(group, state);
     }
 
     fn css_online(&mut self, cx: &mut Context<'_>, group: GroupId) {
@@ -315,7 +328,8 @@ impl Subsystem for Cpuset {
     fn host_changed(&mut self, cx: &mut Context<'_>) {
         let root = cx.core.root_of(CPUSET);
         let state = self.states.edit(root);
-        (state.cpus, state.mems) = (cx.core.host.allowed_cpus, cx.core.host.mems);
+        state.cpus = Arc::new(cx.core.host.allowed_cpus);
+        state.mems = cx.core.host.mems;
         self.refresh(cx, root, true);
     }
 
@@ -371,7 +385,7 @@ impl Subsystem for Cpuset {
     ) -> Result<String, Refusal> {
         let root = self.state(root);
         match file {
-            "cpuset.cpus" => rules::list_within(file, value, root.cpus),
+            "cpuset.cpus" => rules::list_within(file, value, *root.cpus),
             "cpuset.mems" => rules::list_within(file, value, root.mems),
             _ => Ok(value.into()),
         }

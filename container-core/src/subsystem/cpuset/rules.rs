@@ -173,7 +173,7 @@ impl Cpuset {
         path: &GroupPath,
     ) -> Result<(), Refusal> {
         let rule = if !child.cpus.is_subset_of(&trial.cpus) {
-            let (cpus, held) = (list(trial.cpus), list(child.cpus));
+            let (cpus, held) = (list(*trial.cpus), list(*child.cpus));
             format!("cpuset.cpus {cpus} does not hold the {held} of the child ")
         } else if !child.mems.is_subset_of(&trial.mems) {
             let (mems, held) = (list(trial.mems), list(child.mems));
@@ -208,7 +208,7 @@ impl Cpuset {
         path: &GroupPath,
     ) -> Result<(), Refusal> {
         let rule = if !trial.cpus.is_subset_of(&parent.cpus) {
-            let (cpus, held) = (list(trial.cpus), list(parent.cpus));
+            let (cpus, held) = (list(*trial.cpus), list(*parent.cpus));
             format!("cpuset.cpus {cpus} is not a subset of the parent's {held} in ")
         } else if !trial.mems.is_subset_of(&parent.mems) {
             let (mems, held) = (list(trial.mems), list(parent.mems));
