@@ -59,7 +59,7 @@ impl<T> Index<T> {
 
     /// The slot with this hash that the caller knows by its key.
     pub fn find(&self, hash: u32, is_it: impl Fn(Id<T>) -> bool) -> Option<Id<T>> {
-        let at = self.position(hash, |id| is_it(id))?;
+        let at = self.position(hash, is_it)?;
         self.places[at].map(|place| place.id)
     }
 

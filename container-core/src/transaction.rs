@@ -1,6 +1,6 @@
 //! One batch under way: how to take it back, whom it touches, what it makes happen.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::css_set::{CssSetId, Key};
@@ -69,8 +69,8 @@ pub(crate) enum Undo {
 struct Seen {
     few: [TaskId; Seen::FEW],
     len: usize,
-    /// Those that did not fit; boxed, since a batch of one command has none and pays for the size.
-    many: Option<Box<HashSet<TaskId>>>,
+    /// Those that did not fit.
+    many: BTreeSet<TaskId>,
 }
 
 impl Seen {
@@ -87,15 +87,14 @@ impl Seen {
                 self.len += 1;
             }
             None => {
-                self.many.get_or_insert_default().insert(task);
+                self.many.insert(task);
             }
         }
         true
     }
 
     fn contains(&self, task: TaskId) -> bool {
-        let many = self.many.as_ref();
-        self.few[..self.len].contains(&task) || many.is_some_and(|many| many.contains(&task))
+        self.few[..self.len].contains(&task) || self.many.contains(&task)
     }
 }
 

@@ -17,14 +17,15 @@
 mod rules;
 mod seats;
 
-use std::collections::BTreeMap;
+use seats::Seats;
+
 use std::sync::Arc;
 
 use crate::core::Core;
 use crate::group::GroupId;
 use crate::subsystem::{CPUSET, Context, ControlFile, CssTable, Subsystem, parse_flag, parse_u64};
 use crate::table::TaskSlot;
-use crate::{CpuSet, Credentials, Errno, IdSet, MAX_CPUS, NodeSet, Refusal, TaskId};
+use crate::{CpuSet, Credentials, Errno, IdSet, MAX_CPUS, NodeSet, Refusal};
 
 /// One group's cpuset. Sets of CPUs are large and mostly those of the group above, and then shared with it.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ pub(crate) struct State {
     pub cpu_exclusive: bool,
     pub mem_exclusive: bool,
     /// The CPU of each vCPU task of a one-to-one group; None for a floating one.
-    seats: Option<Box<BTreeMap<TaskId, u32>>>,
+    seats: Option<Box<Seats>>,
 }
 
 /// Bytes of a written list (kernel: max_write_len of cpuset.cpus).

@@ -12,6 +12,10 @@ use crate::{CpuSet, Errno, Refusal, TaskId};
 const FLOAT: &str = "float";
 const ONE_TO_ONE: &str = "one-to-one";
 
+/// The CPU of each seated vCPU; apart from the state of a group, of which few have any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seats(BTreeMap<TaskId, u32>);
+
 impl State {
     pub(super) fn placement(&self) -> &'static str {
         if self.seats.is_some() {
@@ -26,7 +30,7 @@ impl State {
         let Some(seats) = &self.seats else {
             return *self.effective_cpus;
         };
-        match seats.get(&task.id) {
+        match seats.0.get(&task.id) {
             Some(cpu) => CpuSet::from_iter([*cpu]),
             None if task.name.kind.is_vcpu() => *self.effective_cpus,
             None => match self.unseated_cpus() {
@@ -38,7 +42,7 @@ impl State {
 
     /// Effective CPUs that are no vCPU's own.
     fn unseated_cpus(&self) -> CpuSet {
-        let seats = self.seats.iter().flat_map(|seats| seats.values());
+        let seats = self.seats.iter().flat_map(|seats| seats.0.values());
         *self.effective_cpus - seats.copied().collect()
     }
 }
@@ -81,21 +85,21 @@ impl Cpuset {
         };
         let vcpus = vcpus_of(core, group);
         let mut free = *state.effective_cpus;
-        let mut seats = BTreeMap::new();
+        let mut seats = Seats::default();
         for vcpu in &vcpus {
-            if let Some(cpu) = before.get(vcpu).filter(|cpu| free.remove(**cpu)) {
-                seats.insert(*vcpu, *cpu);
+            if let Some(cpu) = before.0.get(vcpu).filter(|cpu| free.remove(**cpu)) {
+                seats.0.insert(*vcpu, *cpu);
             }
         }
         for vcpu in &vcpus {
-            if !seats.contains_key(vcpu)
+            if !seats.0.contains_key(vcpu)
                 && let Some(cpu) = free.first()
             {
                 free.remove(cpu);
-                seats.insert(*vcpu, cpu);
+                seats.0.insert(*vcpu, cpu);
             }
         }
-        let is_enough = seats.len() == vcpus.len();
+        let is_enough = seats.0.len() == vcpus.len();
         if **before != seats {
             self.states.edit(group).seats = Some(Box::new(seats));
         }
