@@ -142,6 +142,11 @@ impl CssSets {
         })
     }
 
+    /// The groups of one set.
+    pub fn groups_of(&self, set: CssSetId) -> impl Iterator<Item = GroupId> {
+        self.sets[set].key.iter().flatten().copied()
+    }
+
     /// The links of one set.
     pub fn links_of(&self, set: CssSetId) -> impl Iterator<Item = LinkId> {
         let first = self.sets[set].links;
@@ -276,28 +281,18 @@ impl Core {
         }
     }
 
-    /// The thread ids of one group's tasks, in no order.
-    pub fn tids_in(&self, group: GroupId) -> impl Iterator<Item = Tid> + '_ {
+    /// The css_sets of one group.
+    pub fn css_sets_of(&self, group: GroupId) -> impl Iterator<Item = &CssSet> {
         let links = self.groups[group].css_sets.iter(&self.css.links);
-        links.flat_map(|link| {
-            self.css.sets[self.css.links[link].set]
-                .tasks
-                .iter()
-                .copied()
-        })
+        links.map(|link| &self.css.sets[self.css.links[link].set])
     }
 
     /// The tasks of one group, in no order.
-    pub fn tasks_in(&self, group: GroupId) -> impl Iterator<Item = TaskSlot> + '_ {
-        let links = self.groups[group].css_sets.iter(&self.css.links);
-        links.flat_map(|link| {
-            let set = &self.css.sets[self.css.links[link].set];
-            let tasks = set.tasks.iter();
-            tasks.map(|tid| {
-                self.tasks
-                    .with_tid(*tid)
-                    .expect("who is in a set is listed")
-            })
+    pub fn tasks_in(&self, group: GroupId) -> impl Iterator<Item = TaskSlot> {
+        let tids = self.css_sets_of(group).flat_map(|set| &set.tasks);
+        tids.map(|tid| {
+            let task = self.tasks.with_tid(*tid);
+            task.expect("who is in a set is listed")
         })
     }
 

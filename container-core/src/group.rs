@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::css_set::Link;
 use crate::slab::{Id, List};
-use crate::{GroupPath, HierarchyName};
+use crate::{Generation, GroupPath, HierarchyName};
 
 pub(crate) type GroupId = Id<Group>;
 pub(crate) type HierarchyId = Id<Hierarchy>;
@@ -46,6 +46,8 @@ pub(crate) struct Group {
     /// Tasks in this very group: the sum over its css_sets.
     pub tasks: u32,
     pub css_sets: List<Link>,
+    /// The commit that last changed who is in it, or made it.
+    pub changed: Generation,
     /// 0 for the root.
     pub depth: u32,
     /// Groups below, at any depth.
@@ -109,6 +111,7 @@ impl Group {
             descendants: 0,
             tasks: 0,
             css_sets: List::new(),
+            changed: Generation::default(),
             attributes: parent.map_or(Attributes::ROOT, |(_, group)| group.attributes.inherited()),
             offline: false,
         }

@@ -15,6 +15,8 @@ pub(crate) struct Transaction {
     /// Inverses of what was done, to be applied from the last to the first.
     pub log: Vec<Undo>,
     pub touched: Touched,
+    /// Groups that tasks came to or went from, or that are new, where that is to be noted.
+    changed: Option<Vec<GroupId>>,
     events: Option<Vec<Event>>,
     /// Which views see the events, in the order of these.
     pub sightings: Vec<Sighting>,
@@ -125,6 +127,7 @@ impl Transaction {
             by,
             log: Vec::new(),
             touched: Touched::default(),
+            changed: None,
             events: None,
             sightings: Vec::new(),
         }
@@ -133,9 +136,22 @@ impl Transaction {
     /// A batch that stays, and whose events are wanted.
     pub fn lasting(by: Credentials) -> Transaction {
         Transaction {
+            changed: Some(Vec::new()),
             events: Some(Vec::new()),
             ..Transaction::trial(by)
         }
+    }
+
+    /// Other tasks are in these groups than before.
+    pub fn change(&mut self, groups: impl IntoIterator<Item = GroupId>) {
+        if let Some(changed) = &mut self.changed {
+            changed.extend(groups);
+        }
+    }
+
+    /// The groups of [`change`](Self::change), some perhaps twice.
+    pub fn changed(&mut self) -> Vec<GroupId> {
+        self.changed.take().unwrap_or_default()
     }
 
     pub fn event(&mut self, event: impl FnOnce() -> Event) {

@@ -1,5 +1,7 @@
 //! Control files by name: the framework's own, and the way to those of the subsystems.
 
+use std::fmt::Write;
+
 use super::Framework;
 use super::resolve::{Access, check_access, check_root};
 use crate::group::{Attributes, GroupId, HierarchyState};
@@ -245,10 +247,15 @@ impl Framework {
     }
 
     fn tids(&self, group: GroupId) -> String {
-        let mut tids: Vec<Tid> = self.core.tids_in(group).collect();
+        let tids = self.core.css_sets_of(group).flat_map(|set| &set.tasks);
+        let mut tids: Vec<Tid> = tids.copied().collect();
         tids.sort_unstable();
-        let lines: Vec<String> = tids.iter().map(Tid::to_string).collect();
-        lines.join("\n")
+        let mut text = String::new();
+        for (index, tid) in tids.into_iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            let _ = write!(text, "{separator}{tid}");
+        }
+        text
     }
 
     /// The task that a write to `tasks` names: one decimal tid, or 0 for the writer's own.

@@ -47,6 +47,7 @@ impl Framework {
                 .css_alloc(&mut cx, group, Some(parent));
         }
         self.link_group(group);
+        transaction.change([group]);
         transaction.log.push(Undo::Made { group });
         for id in bound {
             let (subsystems, mut cx) = self.context(transaction);

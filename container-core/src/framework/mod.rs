@@ -24,6 +24,7 @@ mod files;
 mod groups;
 mod info;
 mod ledger;
+mod listing;
 mod mount;
 mod proc;
 mod resolve;
@@ -36,6 +37,7 @@ pub(crate) use files::Keeper;
 
 pub use info::{GroupInfo, HierarchyInfo, Owner, TaskInfo};
 pub use ledger::Ledger;
+pub use listing::{MAX_TASK_PAGE, TaskCursor, TaskPage};
 
 use crate::core::Core;
 use crate::group::DUMMY_ROOT;
@@ -60,7 +62,7 @@ const MAX_TASKS: usize = 1 << 20;
 const MAX_DEAD: usize = 65_536;
 
 /// Counts commits; a plan made against an older one is stale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 
 /// What the host's kernel allows the owner of the framework.
@@ -194,8 +196,11 @@ impl Framework {
             self.roll_back(transaction);
             return Err(refusal);
         }
-        self.settle();
         self.generation.0 += 1;
+        for group in transaction.changed() {
+            self.core.groups[group].changed = self.generation;
+        }
+        self.settle();
         let (events, sightings) = transaction.into_events();
         self.views.sightings = sightings;
         Ok(events)

@@ -55,6 +55,7 @@ impl Framework {
         };
         transaction.log.push(Undo::Hierarchy { hierarchy, before });
         self.rekey_all(transaction, hierarchy, Some(root));
+        transaction.change([root]);
         for id in asked {
             self.bind(transaction, id, hierarchy);
         }

@@ -43,6 +43,7 @@ impl Framework {
         self.core.join(task, css_set);
         let born_below = self.core.tasks.born_below;
         self.core.tasks.born_below = born_below.max(id.0 + 1);
+        transaction.change(self.core.css.groups_of(css_set));
         transaction.log.push(Undo::Born { task, born_below });
         transaction.touched.bear(id);
         for subsystem in Subsystems::ids() {
@@ -72,6 +73,7 @@ impl Framework {
         let from = self.core.leave(task);
         self.core.tasks.unlist(task);
         self.leaving.tasks.push(task);
+        transaction.change(self.core.css.groups_of(from));
         transaction.log.push(Undo::Died { task, from });
         let paths = groups
             .iter()
@@ -105,8 +107,8 @@ impl Framework {
 
     /// The task's group in every hierarchy that is listed.
     pub(super) fn groups_of(&self, task: TaskSlot) -> Vec<GroupId> {
-        let set = &self.core.css.sets[self.core.tasks.slots[task].css_set];
-        let groups = set.key.iter().flatten().copied();
+        let set = self.core.tasks.slots[task].css_set;
+        let groups = self.core.css.groups_of(set);
         groups
             .filter(|group| self.core.groups[*group].hierarchy != DUMMY)
             .collect()
