@@ -1,36 +1,16 @@
-//! How each operation is done to each side.
+//! How each operation is done to each side, and how groups are made, named and removed.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, chown};
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::io;
 
 use container_core::*;
 
-use super::{MACHINE, Mismatch, Open, Pair, framework_path, write_command};
+use super::{Mismatch, Pair, framework_path};
 use crate::asked::{Asked, Facts, Verb};
-use crate::operation::{Op, Value, Who};
-use crate::scratch::{Answer, MOUNT, errno, write};
-use crate::threads::{OTHER_UID, affinity, confine, is_gone};
+use crate::operation::{Op, Place};
+use crate::scratch::{Answer, MOUNT, errno};
 
-/// Files that are kept open to be read.
-const OPENED: [&str; 3] = ["cpuset.cpus", "cpuset.cpu_exclusive", "notify_on_release"];
-
-type Outcome = Result<(), Mismatch>;
-
-fn asked(verb: Verb, file: &str, value: &str, facts: Facts) -> Asked {
-    Asked {
-        verb,
-        file: file.into(),
-        value: value.into(),
-        facts,
-    }
-}
-
-/// What the kernel said to a call.
-fn answer<T>(result: io::Result<T>) -> Answer {
-    result.map(drop).map_err(|error| errno(&error))
-}
+pub(super) type Outcome = Result<(), Mismatch>;
 
 impl Pair<'_> {
     /// Do one operation to both sides. One that has nothing to be done to is left out.
@@ -80,11 +60,7 @@ impl Pair<'_> {
         }
     }
 
-    fn below(
-        &mut self,
-        place: &crate::operation::Place,
-        act: impl FnOnce(&mut Self, &str) -> Outcome,
-    ) -> Outcome {
+    fn below(&mut self, place: &Place, act: impl FnOnce(&mut Self, &str) -> Outcome) -> Outcome {
         match self.group_below(place) {
             Some(group) => act(self, &group),
             None => Ok(()),
@@ -208,139 +184,6 @@ impl Pair<'_> {
         )
     }
 
-    fn write(&mut self, group: &str, file: &str, value: &Value) -> Outcome {
-        if group.is_empty() && file.starts_with("cpuset.") && !file.contains("effective") {
-            return Ok(());
-        }
-        let value = match value {
-            Value::Text(text) => text.clone(),
-            Value::Padded(bytes) => {
-                let present = self.file(group, file).unwrap_or_default();
-                format!("{:bytes$}", present.trim_end())
-            }
-        };
-        let asked = asked(Verb::Write, file, &value, self.facts(group));
-        let path = self.kernel_path(group).join(file);
-        let kernel = write(&path, value.as_bytes());
-        let written = self.set(group, file, &value);
-        self.judge(&asked, kernel, &written)?;
-        match (kernel, written) {
-            (Ok(()), Err(_)) => {
-                write(&path, b"1").map_err(|errno| Mismatch(format!("{errno:?} to 1 in {file}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn write_root(&mut self, file: &str) -> Outcome {
-        let path = Path::new(MOUNT).join(file);
-        let present = fs::read_to_string(&path)?;
-        let kernel = write(&path, present.as_bytes());
-        let root = GroupPath::root(framework_path("")?.hierarchy());
-        let written = self.change(&[write_command(root, file, &present)]);
-        self.judge(
-            &asked(Verb::WriteRoot, file, "", Facts::default()),
-            kernel,
-            &written,
-        )
-    }
-
-    fn attach(&mut self, group: String, who: Who, end: &str) -> Outcome {
-        let Some(living) = self.living(who) else {
-            return Ok(());
-        };
-        let text = format!("{}{end}", living.thread.tid);
-        self.write_tasks(Verb::Attach, &group, &text, &text)
-    }
-
-    fn attach_dead(&mut self, group: String) -> Outcome {
-        match self.dead.last() {
-            Some(tid) if is_gone(*tid) => {
-                let text = tid.to_string();
-                self.write_tasks(Verb::AttachDead, &group, &text, &text)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn attach_garbage(&mut self, group: String, garbage: &str) -> Outcome {
-        let Some(living) = self.living(0) else {
-            return Ok(());
-        };
-        let text = garbage.replace("{}", &living.thread.tid.to_string());
-        self.write_tasks(Verb::AttachGarbage, &group, &text, garbage)
-    }
-
-    fn write_tasks(&mut self, verb: Verb, group: &str, text: &str, shown: &str) -> Outcome {
-        let asked = asked(verb, "tasks", shown, self.facts(group));
-        let kernel = write(&self.kernel_path(group).join("tasks"), text.as_bytes());
-        let written = self.set(group, "tasks", text);
-        self.judge(&asked, kernel, &written)
-    }
-
-    fn enter(&mut self, group: String, who: Who) -> Outcome {
-        let Some(living) = self.living(who) else {
-            return Ok(());
-        };
-        let by = Credentials {
-            task: Some(living.task),
-            ..Credentials::ROOT
-        };
-        let asked = asked(Verb::Attach, "tasks", "0", self.facts(&group));
-        let kernel = living.thread.enter(self.kernel_path(&group).join("tasks"));
-        let command = framework_path(&group).map(|path| write_command(path, "tasks", "0"));
-        let written = command.and_then(|command| self.change_as(by, &[command]));
-        self.judge(&asked, kernel, &written)
-    }
-
-    fn leave(&mut self, who: Who) -> Outcome {
-        let Some(living) = self.living(who) else {
-            return Ok(());
-        };
-        let text = living.thread.tid.to_string();
-        let kernel = write(&Path::new(MOUNT).join("tasks"), text.as_bytes());
-        let root = GroupPath::root(framework_path("")?.hierarchy());
-        let written = self.change(&[write_command(root, "tasks", &text)]);
-        self.judge(
-            &asked(Verb::Leave, "tasks", &text, Facts::default()),
-            kernel,
-            &written,
-        )
-    }
-
-    fn fork(&mut self, who: Who) -> Outcome {
-        let parent = &self.threads[who % self.threads.len()];
-        let (child, parent) = (parent.thread.fork(), parent.task);
-        self.birth(child, Some(parent))
-    }
-
-    /// The framework takes no such call: what it says that the thread is to be confined to foretells the
-    /// kernel's answer. The mask that was asked for would outlive the next move, so the thread ends.
-    fn confine(&mut self, who: Who, mask: u32) -> Outcome {
-        let living = &self.threads[who % self.threads.len()];
-        let tid = living.thread.tid;
-        let wanted: CpuSet = (0..32).filter(|cpu| mask & (1 << cpu) != 0).collect();
-        let task = self.framework.task(living.task).and_then(|task| task.cpus);
-        let granted = wanted & task.unwrap_or_default();
-        let facts = Facts {
-            is_partial: !granted.is_empty() && granted != wanted,
-            ..Facts::default()
-        };
-        let foretold = match granted.is_empty() {
-            true => Err(Refusal::new(Errno::EINVAL, "no CPU of those is the task's")),
-            false => Ok(()),
-        };
-        let kernel = confine(tid, wanted);
-        self.judge(&asked(Verb::Confine, "", "", facts), kernel, &foretold)?;
-        let mask = affinity(tid);
-        if kernel.is_ok() && mask != Ok(granted) {
-            return Err(Mismatch(format!(
-                "{wanted:?} became {mask:?}, and {granted:?} was foretold"
-            )));
-        }
-        self.death(who)
-    }
-
     fn create(&mut self, group: String) -> Outcome {
         let path = self.kernel_path(&group).join("new");
         let kernel = answer(
@@ -367,129 +210,20 @@ impl Pair<'_> {
             &removed,
         )
     }
+}
 
-    fn open(&mut self, group: &str) -> Outcome {
-        let path = self.kernel_path(group);
-        let files = OPENED.map(|file| Ok((file, File::open(path.join(file))?)));
-        let Ok(files) = files.into_iter().collect::<io::Result<Vec<_>>>() else {
-            return Ok(());
-        };
-        let tasks = OpenOptions::new().write(true).open(path.join("tasks"));
-        let tasks = tasks?;
-        let machine = MACHINE.parse()?;
-        let roots = [framework_path(group)?];
-        let view = self
-            .framework
-            .open_view(machine, ViewAccess::Delegate, &roots)?;
-        self.open.push(Open { files, tasks, view });
-        Ok(())
-    }
-
-    fn read_open(&mut self, number: usize) -> Outcome {
-        if self.open.is_empty() {
-            return Ok(());
-        }
-        let number = number % self.open.len();
-        for index in 0..OPENED.len() {
-            let Open { files, view, .. } = &self.open[number];
-            let (file, opened) = &files[index];
-            let mut bytes = [0; 100];
-            let kernel = opened.read_at(&mut bytes, 0);
-            let path = ViewPath::root(framework_path("")?.hierarchy());
-            let read = self.framework.view_read(*view, &path, file);
-            if let (Ok(length), Ok(text)) = (&kernel, &read)
-                && &bytes[..*length] != text.as_bytes()
-            {
-                return Err(Mismatch(format!(
-                    "{file} kept open reads {bytes:?} and {text:?}"
-                )));
-            }
-            let facts = Facts {
-                is_gone: kernel.is_err(),
-                ..Facts::default()
-            };
-            let asked = asked(Verb::ReadOpen, file, "", facts);
-            self.judge(&asked, answer(kernel), &read.map(drop))?;
-        }
-        Ok(())
-    }
-
-    fn write_open(&mut self, number: usize, text: &str) -> Outcome {
-        if self.open.is_empty() {
-            return Ok(());
-        }
-        let Open { tasks, view, .. } = &self.open[number % self.open.len()];
-        let kernel = answer((&*tasks).write(text.as_bytes()));
-        let command = ViewCommand::Write {
-            group: ViewPath::root(framework_path("")?.hierarchy()),
-            file: "tasks".into(),
-            value: text.into(),
-        };
-        let plan = self.framework.view_plan(*view, &[command]);
-        let written = plan.and_then(|plan| self.framework.commit(plan).map(drop));
-        let facts = Facts {
-            is_gone: kernel == Err(Errno::ENODEV),
-            ..Facts::default()
-        };
-        self.judge(
-            &asked(Verb::WriteOpen, "tasks", text, facts),
-            kernel,
-            &written,
-        )
-    }
-
-    fn write_as_other(&mut self, group: &str, file: &str, value: &str) -> Outcome {
-        let kernel = self.hand.write(&self.kernel_path(group).join(file), value);
-        let command = framework_path(group).map(|path| write_command(path, file, value));
-        let written = command.and_then(|command| self.change_as(other(), &[command]));
-        self.judge(
-            &asked(Verb::WriteAsOther, file, value, Facts::default()),
-            kernel,
-            &written,
-        )
-    }
-
-    /// The other user is given the group, and so may write its `tasks`, but has no right over a thread
-    /// that is in another group.
-    fn attach_as_other(&mut self, group: &str, who: Who) -> Outcome {
-        let (path, tasks) = (
-            framework_path(group)?,
-            self.kernel_path(group).join("tasks"),
-        );
-        let Some(living) = self.living(who) else {
-            return Ok(());
-        };
-        let tid = living.thread.tid.to_string();
-        let inside = self.file(group, "tasks")?;
-        if inside.lines().any(|line| line == tid) {
-            return Ok(());
-        }
-        let give = |uid| Command::Chown {
-            group: path.clone(),
-            uid,
-            gid: 0,
-            mode: 0o755,
-        };
-        chown(&tasks, Some(OTHER_UID), None)?;
-        let kernel = self.hand.write(&tasks, &tid);
-        chown(&tasks, Some(0), None)?;
-        self.change(&[give(OTHER_UID)])?;
-        let written = self.change_as(other(), &[write_command(path.clone(), "tasks", &tid)]);
-        self.change(&[give(0)])?;
-        self.judge(
-            &asked(Verb::AttachAsOther, "tasks", &tid, Facts::default()),
-            kernel,
-            &written,
-        )
+pub(super) fn asked(verb: Verb, file: &str, value: &str, facts: Facts) -> Asked {
+    Asked {
+        verb,
+        file: file.into(),
+        value: value.into(),
+        facts,
     }
 }
 
-fn other() -> Credentials {
-    Credentials {
-        uid: OTHER_UID,
-        gid: 0,
-        task: None,
-    }
+/// What the kernel said to a call.
+pub(super) fn answer<T>(result: io::Result<T>) -> Answer {
+    result.map(drop).map_err(|error| errno(&error))
 }
 
 /// The path above a path below the scratch group.

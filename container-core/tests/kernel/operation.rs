@@ -275,16 +275,27 @@ fn exclusive_ops(mount: &Mount) -> impl Strategy<Value = Op> + use<> {
 
 /// A random sequence. Groups with CPUs to begin with are usual: most of what can be done needs them.
 pub fn sequences(mount: &Mount) -> impl Strategy<Value = Sequence> + use<> {
-    let begun = prop_oneof![1 => Just(Vec::new()), 3 => Just(village(&mount.host))];
-    let plain = proptest::collection::vec(ops(mount), 1..40).prop_map(|ops| (false, ops));
-    let exclusive = proptest::collection::vec(exclusive_ops(mount), 1..25);
-    let exclusive = exclusive.prop_map(|ops| (true, ops));
-    (begun, prop_oneof![9 => plain, 1 => exclusive]).prop_map(|(begun, (exclusive, ops))| {
-        Sequence {
+    let village = village(&mount.host);
+    let flagged =
+        ["a", "a/a"].map(|group| Op::Write(Place::At(group), FLAGS[0], Value::Text("1".into())));
+    let begun = prop_oneof![1 => Just(Vec::new()), 3 => Just(village.clone())];
+    let begun_exclusive =
+        (0..=2usize).prop_map(move |flags| [&village, &flagged[..flags]].concat());
+    let plain = (begun, proptest::collection::vec(ops(mount), 1..40));
+    let exclusive = (
+        begun_exclusive,
+        proptest::collection::vec(exclusive_ops(mount), 1..25),
+    );
+    let sequence = |exclusive| {
+        move |(begun, ops): (Vec<Op>, Vec<Op>)| Sequence {
             exclusive,
             ops: begun.into_iter().chain(ops).collect(),
         }
-    })
+    };
+    prop_oneof![
+        9 => plain.prop_map(sequence(false)),
+        1 => exclusive.prop_map(sequence(true)),
+    ]
 }
 
 /// `a` with both CPUs and a child with one, and `b` with nothing.

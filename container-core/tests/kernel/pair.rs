@@ -6,6 +6,8 @@
 
 mod acts;
 mod compare;
+mod files;
+mod moves;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,7 +20,7 @@ use crate::differences::{DIFFERENCES, between};
 use crate::operation::{FLAGS, Place, Sequence, THREADS, Who};
 use crate::rows::Coverage;
 use crate::scratch::{Answer, Lock, Mount, Scratch};
-use crate::threads::{Hand, Thread};
+use crate::threads::{Hand, OTHER_UID, Thread};
 
 /// The machine whose tasks the threads are to the framework.
 const MACHINE: &str = "diff";
@@ -318,5 +320,14 @@ fn write_command(group: GroupPath, file: &str, value: &str) -> Command {
         group,
         file: file.into(),
         value: value.into(),
+    }
+}
+
+/// The user of the [`Hand`], as the framework knows it.
+fn other() -> Credentials {
+    Credentials {
+        uid: OTHER_UID,
+        gid: 0,
+        task: None,
     }
 }
