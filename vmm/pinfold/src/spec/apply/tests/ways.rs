@@ -70,7 +70,7 @@ fn two_exclusive_sets_with_tasks_in_them_change_places() {
 fn an_exclusive_set_is_emptied() {
     let expected = [
         "set p:/a cpu_exclusive 0",
-        "set p:/a cpus \n",
+        "set p:/a cpus ",
         "set p:/a cpu_exclusive 1",
     ];
     let nothing = group("/a", "'cpuset.cpus' = \"\\n\", 'cpuset.cpu_exclusive' = 1");
