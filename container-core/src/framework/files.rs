@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::Framework;
 use super::resolve::{Access, check_access, check_root};
 use crate::group::{Attributes, GroupId, HierarchyState};
-use crate::subsystem::{ControlFile, SubsystemId, parse_flag};
+use crate::subsystem::{ControlFile, MAX_WRITE, SubsystemId, parse_flag};
 use crate::transaction::Transaction;
 use crate::{Credentials, Errno, Event, GroupPath, Refusal, TaskId, Tid};
 
@@ -78,25 +78,29 @@ impl Framework {
         let group = self.resolve(path)?;
         let (keeper, row) = self.existing_file(group, file)?;
         check_access(&self.core, &transaction.by, group, Access::Write)?;
-        let Some(max_write) = row.max_write else {
-            // A privileged writer gets past the file's mode and finds no write handler.
-            let errno = if transaction.by.uid == 0 {
-                Errno::EINVAL
-            } else {
-                Errno::EACCES
-            };
-            return Err(Refusal::new(
+        let is_read_only = row.max_write.is_none();
+        let read_only = |errno| {
+            Err(Refusal::new(
                 errno,
                 format!("{file} in {path} is read-only"),
-            ));
+            ))
         };
-        if value.is_empty() {
-            return Ok(());
+        if is_read_only && transaction.by.uid != 0 {
+            return read_only(Errno::EACCES);
         }
+        // A privileged writer gets past the file's mode, and past its bounds, before it finds that
+        // nobody takes the value.
+        let max_write = row.max_write.unwrap_or(MAX_WRITE);
         if value.len() > max_write {
             let length = value.len();
             let rule = format!("{length} bytes to {file} in {path} are past {max_write}");
             return Err(Refusal::new(Errno::E2BIG, rule));
+        }
+        if value.is_empty() {
+            return Ok(());
+        }
+        if is_read_only {
+            return read_only(Errno::EINVAL);
         }
         match keeper {
             Keeper::Framework if file == "tasks" => {

@@ -29,7 +29,7 @@ impl Framework {
         name: &str,
     ) -> Result<GroupId, Refusal> {
         check_component(name)?;
-        self.name_is_free(parent, name)?;
+        self.name_is_free(parent, name, Errno::EEXIST)?;
         check_access(&self.core, &transaction.by, parent, Access::Write)?;
         self.check_limits(parent)?;
         let above = &self.core.groups[parent];
@@ -108,18 +108,19 @@ impl Framework {
             let rule = format!("{path} is a hierarchy's root, which has no other name");
             return Err(Refusal::new(Errno::EBUSY, rule));
         };
-        if to.contains('/') {
-            let rule = format!("{path} cannot move to {to}: a group stays with its parent");
-            return Err(Refusal::new(Errno::EIO, rule));
-        }
-        check_component(to)?;
         let name = self.core.groups[group].path.name().unwrap_or_default();
         if name == to {
             return Ok(());
         }
         let name = name.into();
-        self.name_is_free(parent, to)?;
         check_access(&self.core, &transaction.by, parent, Access::Write)?;
+        if to.contains('/') {
+            let rule = format!("{path} cannot move to {to}: a group stays with its parent");
+            return Err(Refusal::new(Errno::EIO, rule));
+        }
+        check_component(to)?;
+        // As rename(2) has it, a directory does not replace a file.
+        self.name_is_free(parent, to, Errno::ENOTDIR)?;
         self.set_name(group, to);
         transaction.log.push(Undo::Renamed { group, name });
         let renamed = &self.core.groups[group].path;
@@ -260,21 +261,18 @@ impl Framework {
     }
 
     /// # Errors
-    /// EEXIST where a child or a control file of the parent has the name.
-    fn name_is_free(&self, parent: GroupId, name: &str) -> Result<(), Refusal> {
+    /// EEXIST where a child of the parent has the name, `of_file` where a control file has it.
+    fn name_is_free(&self, parent: GroupId, name: &str, of_file: Errno) -> Result<(), Refusal> {
         let above = &self.core.groups[parent];
-        let what = if above.children.contains_key(name) {
-            "group"
+        let (errno, what) = if above.children.contains_key(name) {
+            (Errno::EEXIST, "group")
         } else if self.control_file(parent, name).is_some() {
-            "control file"
+            (of_file, "control file")
         } else {
             return Ok(());
         };
         let has = format!(" has a {what} named {name} already");
-        Err(Refusal::about(
-            Errno::EEXIST,
-            [(&above.path).into(), has.into()],
-        ))
+        Err(Refusal::about(errno, [(&above.path).into(), has.into()]))
     }
 
     /// # Errors

@@ -195,7 +195,7 @@ pub(crate) struct ControlFile {
 }
 
 /// Bytes that a write may have where the file does not say otherwise: a page, as in the kernel.
-const MAX_WRITE: usize = 4096;
+pub(crate) const MAX_WRITE: usize = 4096;
 
 impl ControlFile {
     pub const fn read_only(name: &'static str) -> ControlFile {

@@ -509,6 +509,9 @@ impl Model {
             if cleared && !self.members(node).is_empty() {
                 return Err(ENOSPC);
             }
+            if old.cpu_exclusive && group.cpus.is_empty() && !old.cpus.is_empty() {
+                return Err(EBUSY);
+            }
             for sibling in self
                 .children(parent)
                 .into_iter()

@@ -114,7 +114,8 @@ impl Cpuset {
     ///
     /// # Errors
     /// EBUSY where a child has more, EACCES where the parent has less, ENOSPC for nothing at all
-    /// while tasks are in the group, EINVAL for an overlap where one of two siblings is exclusive.
+    /// while tasks are in the group, EBUSY for no CPUs in an exclusive one, EINVAL for an overlap
+    /// where one of two siblings is exclusive.
     pub(super) fn validate_change(
         &self,
         core: &Core,
@@ -154,6 +155,14 @@ impl Cpuset {
                 let rule = format!("{file} cannot be empty while {tasks} tasks are in ");
                 return Err(Refusal::about(Errno::ENOSPC, [rule.into(), path.into()]));
             }
+        }
+        // The kernel's reason is its deadline scheduler, which keeps a share on every exclusive CPU.
+        if before.cpu_exclusive && trial.cpus.is_empty() && !before.cpus.is_empty() {
+            let rule = "cpuset.cpus cannot be empty while cpuset.cpu_exclusive is 1 in ";
+            return Err(Refusal::about(
+                Errno::EBUSY,
+                [rule.into(), (&this.path).into()],
+            ));
         }
         for sibling in core.groups[parent]
             .children

@@ -67,6 +67,18 @@ fn two_exclusive_sets_with_tasks_in_them_change_places() {
 }
 
 #[test]
+fn an_exclusive_set_is_emptied() {
+    let expected = [
+        "set p:/a cpu_exclusive 0",
+        "set p:/a cpus ",
+        "set p:/a cpu_exclusive 1",
+    ];
+    let nothing = group("/a", "'cpuset.cpus' = \"\\n\", 'cpuset.cpu_exclusive' = 1");
+    let (from, to) = ([P, &own("/a", "0-1")].concat(), [P, &nothing].concat());
+    assert_eq!(goes(&from, &to), expected);
+}
+
+#[test]
 fn a_chain_goes_to_other_cpus_with_tasks_in_it_and_is_never_empty() {
     let text = |top: &str, middle: &str, low: &str| {
         let groups = [own("/a", top), own("/a/x", middle), cpus("/a/x/z", low)].concat();
