@@ -17,6 +17,8 @@ pub(crate) struct Task {
     pub css_set: CssSetId,
     /// Charged since its birth.
     pub usage: Usage,
+    /// A vCPU that is out of its guest because it is frozen: a fact, which no batch changes.
+    pub is_held: bool,
     /// False once dead (or never born, after an undo); freed when the batch is settled.
     pub alive: bool,
     pub node: Node<Task>,

@@ -45,7 +45,8 @@ impl Framework {
         }
         for (id, task) in core.tasks.slots.iter() {
             let _ = write!(text, "task {id:?} {} {} {}", task.id, task.name, task.tid);
-            let _ = writeln!(text, " {:?} {:?} {}", task.css_set, task.usage, task.alive);
+            let _ = write!(text, " {:?} {:?} {}", task.css_set, task.usage, task.alive);
+            let _ = writeln!(text, " {}", task.is_held);
         }
         for (id, dead) in &core.tasks.dead {
             let _ = writeln!(text, "dead {id} {dead:?}");
@@ -69,6 +70,7 @@ impl Framework {
         self.check_css_sets();
         self.check_groups();
         self.check_tasks();
+        self.check_freezing();
         let ledger = self.ledger();
         assert_eq!(
             ledger.groups,

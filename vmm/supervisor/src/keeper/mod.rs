@@ -29,7 +29,7 @@ mod trial;
 mod views;
 mod watch;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox, TrySendError};
@@ -45,6 +45,7 @@ use crate::runner::Job;
 use crate::wire::{self, Said};
 use crate::{Config, EventLog, Onlooker};
 use changes::{Then, UnderWay};
+use hold::Holding;
 use lifecycle::Launching;
 use machines::Machines;
 use tasks::Tasks;
@@ -70,6 +71,8 @@ pub struct Keeper {
     /// Machines whose process is being started.
     launching: BTreeMap<MachineName, Launching>,
     tasks: Tasks,
+    /// Machines that may have to be told whom to hold.
+    holds_owed: BTreeSet<MachineId>,
     log: EventLog<management::Event>,
     /// Whose each open view is.
     viewers: BTreeMap<ViewId, MachineId>,
@@ -104,6 +107,7 @@ impl Keeper {
             machines: Machines::default(),
             launching: BTreeMap::new(),
             tasks: Tasks::default(),
+            holds_owed: BTreeSet::new(),
             log: EventLog::new(events::epoch(), events::ROOM),
             viewers: BTreeMap::new(),
             pushes_owed: false,
@@ -273,6 +277,15 @@ impl Keeper {
             true => self.tell_of(id, "machine_paused", "is out of its guest"),
             false => self.tell_of(id, "machine_resumed", "is in its guest again"),
         }
+    }
+
+    /// What carries effects out.
+    fn hands(&mut self) -> tasks::HostHands<'_> {
+        let holding = Holding {
+            machines: &mut self.machines,
+            owed: &mut self.holds_owed,
+        };
+        self.tasks.hands(&mut self.framework, holding)
     }
 
     /// Post a message to a machine; one whose post is full is killed.

@@ -1,6 +1,6 @@
 //! The watch: what is looked at again and again.
 //!
-//! Every second: cheap samples of all counters; each thread's affinity against what Pinfold set; each
+//! Every second: cheap samples of all counters; held vCPUs, which are to use no time; each thread's affinity against what Pinfold set; each
 //! process's threads against those that are known; the CPUs the host allows us against those the
 //! framework counts on. What differs is reported and repaired. Between the rounds: threads that are about
 //! to be gone, births that are overdue, a `Go` that is held back.
@@ -29,9 +29,8 @@ impl Keeper {
         if !self.ending.is_empty() {
             next = next.min(Instant::now() + ENDING_POLL);
         }
-        if let Some(at) = self.push_again_at() {
-            next = next.min(at);
-        }
+        let again = [self.push_again_at(), self.hold_again_at()];
+        next = again.into_iter().flatten().fold(next, Instant::min);
         let due = self
             .machines
             .iter()
@@ -46,6 +45,7 @@ impl Keeper {
         }
         self.bury_threads();
         self.push_again();
+        self.post_holds();
         let now = Instant::now();
         self.kill_not_held(now);
         self.release_withheld(now);
@@ -56,6 +56,7 @@ impl Keeper {
             self.next_watch = now + INTERVAL;
             self.kill_overdue(now);
             self.sample_all();
+            self.look_at_held();
             self.look_for_drift();
             self.look_for_strangers();
             self.look_at_host();
@@ -140,11 +141,7 @@ impl Keeper {
                 continue;
             }
             let (name, again) = (task.name.to_string(), task.drifted);
-            let repaired = self
-                .tasks
-                .hands(&mut self.framework)
-                .pin(id, &wanted)
-                .is_ok();
+            let repaired = self.hands().pin(id, &wanted).is_ok();
             if let Some(task) = self.tasks.get_mut(id) {
                 task.drifted = !repaired;
             }
