@@ -58,6 +58,8 @@ fn main() {
         "exits" => std::process::exit(3),
         "agent" => say_with(&link, ToSupervisor::Agent { source_port: 1023 }),
         "smuggler" => say_with(&link, ToSupervisor::Pong(1)),
+        "unheld" => hold(&link, false),
+        "runs-on" => hold(&link, true),
         "steals" => say(&link, ToSupervisor::Pong(77)),
         other => eprintln!("no lie is called {other}"),
     }
@@ -75,6 +77,36 @@ fn born(control: u32, vcpu: u32, io: u32) -> ToSupervisor {
             thread(ThreadKind::Vcpu(0), vcpu),
             thread(ThreadKind::Io, io),
         ],
+    }
+}
+
+/// A vCPU that computes without end, in good order but for what it does when it is to be held.
+fn hold(link: &Supervisor, says_so: bool) {
+    let (sender, tids) = std::sync::mpsc::channel();
+    for computes in [true, false] {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            let tid = rustix::thread::gettid().as_raw_nonzero().get() as u32;
+            sender.send(tid).expect("heard");
+            while computes {
+                std::hint::spin_loop();
+            }
+            std::thread::sleep(Duration::from_secs(120));
+        });
+        // One after the other: the first is the vCPU.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let tids: Vec<u32> = tids.iter().take(2).collect();
+    say(link, born(std::process::id(), tids[0], tids[1]));
+    loop {
+        match link.recv() {
+            Ok(Some(ToMachine::Hold { number, .. })) if says_so => {
+                say(link, ToSupervisor::Held { number });
+            }
+            Ok(Some(ToMachine::Ping(number))) => say(link, ToSupervisor::Pong(number)),
+            Ok(_) => std::thread::sleep(Duration::from_millis(1)),
+            Err(_) => return,
+        }
     }
 }
 

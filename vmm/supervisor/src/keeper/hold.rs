@@ -43,6 +43,7 @@ pub(super) enum Reason {
     /// It stands in a frozen group.
     Frozen,
     /// Its group has used up its time.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the quota of cpu"))]
     Throttled,
 }
 
@@ -167,6 +168,7 @@ impl Holding<'_> {
 impl Keeper {
     /// Hold these vCPUs of a machine for this reason, and no others for it. It may be born and not have its
     /// `Go` yet: then they do not enter at `Go`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the quota of cpu"))]
     pub(super) fn hold(&mut self, id: MachineId, reason: Reason, vcpus: VcpuSet) {
         if let Some(machine) = self.machines.get_mut(id) {
             machine.hold.set(reason, vcpus);
