@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::css_set::{CssSetId, Key};
 use crate::group::{Attributes, GroupId, HierarchyId, HierarchyState};
 use crate::subsystem::SubsystemId;
-use crate::subsystem::freezer::Freezing;
+use crate::subsystem::freezer::FreezerState;
 use crate::table::TaskSlot;
 use crate::view::Sighting;
 use crate::{CpuSet, Credentials, Event, HostResources, TaskId};
@@ -76,7 +76,7 @@ pub(crate) struct Touched {
     pub born: HashSet<TaskId>,
     pub freezes: Vec<(TaskId, bool)>,
     frozen: HashSet<TaskId>,
-    pub freezing: Vec<(GroupId, Freezing)>,
+    pub freezing: Vec<(GroupId, FreezerState)>,
     freezing_groups: HashSet<GroupId>,
 }
 
@@ -156,7 +156,7 @@ impl Touched {
     }
 
     /// Where the group stands may change by what comes next; the first word on `before` counts.
-    pub fn freezing(&mut self, group: GroupId, before: impl FnOnce() -> Freezing) {
+    pub fn freezing(&mut self, group: GroupId, before: impl FnOnce() -> FreezerState) {
         if self.freezing_groups.insert(group) {
             self.freezing.push((group, before()));
         }

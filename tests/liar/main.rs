@@ -82,22 +82,13 @@ fn born(control: u32, vcpu: u32, io: u32) -> ToSupervisor {
 
 /// A vCPU that computes without end, in good order but for what it does when it is to be held.
 fn hold(link: &Supervisor, says_so: bool) {
-    let (sender, tids) = std::sync::mpsc::channel();
-    for computes in [true, false] {
-        let sender = sender.clone();
-        std::thread::spawn(move || {
-            let tid = rustix::thread::gettid().as_raw_nonzero().get() as u32;
-            sender.send(tid).expect("heard");
-            while computes {
-                std::hint::spin_loop();
-            }
-            std::thread::sleep(Duration::from_secs(120));
-        });
-        // One after the other: the first is the vCPU.
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let tids: Vec<u32> = tids.iter().take(2).collect();
-    say(link, born(std::process::id(), tids[0], tids[1]));
+    let vcpu = thread(|| {
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    let io = thread(|| std::thread::sleep(Duration::from_secs(120)));
+    say(link, born(std::process::id(), vcpu, io));
     loop {
         match link.recv() {
             Ok(Some(ToMachine::Hold { number, .. })) if says_so => {
@@ -108,6 +99,17 @@ fn hold(link: &Supervisor, says_so: bool) {
             Err(_) => return,
         }
     }
+}
+
+/// Start a thread; its id.
+fn thread(what: impl FnOnce() + Send + 'static) -> u32 {
+    let (sender, tid) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let tid = rustix::thread::gettid().as_raw_nonzero().get() as u32;
+        sender.send(tid).expect("heard");
+        what();
+    });
+    tid.recv().expect("a thread that starts")
 }
 
 fn say(link: &Supervisor, message: ToSupervisor) {

@@ -3,7 +3,7 @@
 use super::Framework;
 use crate::group::GroupId;
 use crate::subsystem::FREEZER;
-use crate::subsystem::freezer::Freezing;
+use crate::subsystem::freezer::FreezerState;
 use crate::transaction::{Touched, Transaction};
 use crate::{Credentials, Event, Refusal, TaskId};
 
@@ -43,7 +43,7 @@ impl Framework {
     /// Whether all vCPUs of the group are out of their guests by its order or one above.
     pub(super) fn is_frozen(&self, group: GroupId) -> bool {
         self.core.bindings[FREEZER.0] == self.core.groups[group].hierarchy
-            && self.subsystems.freezer.state(&self.core, group) == Freezing::Frozen
+            && self.subsystems.freezer.state(&self.core, group) == FreezerState::Frozen
     }
 
     /// Those of the touched tasks that are to be frozen after the batch and were not before, and the reverse.
@@ -69,13 +69,13 @@ impl Framework {
             let after = self.subsystems.freezer.state(&self.core, group);
             match after {
                 _ if after == before => {}
-                Freezing::Frozen => {
+                FreezerState::Frozen => {
                     self.tell(transaction, &[group], || Event::GroupFrozen { group: path })
                 }
-                Freezing::Thawed => {
+                FreezerState::Thawed => {
                     self.tell(transaction, &[group], || Event::GroupThawed { group: path })
                 }
-                Freezing::Freezing => {}
+                FreezerState::Freezing => {}
             }
         }
     }

@@ -35,18 +35,18 @@ pub(crate) struct State {
 
 /// What `freezer.state` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Freezing {
+pub(crate) enum FreezerState {
     Thawed,
     Freezing,
     Frozen,
 }
 
-impl Freezing {
+impl FreezerState {
     fn word(self) -> &'static str {
         match self {
-            Freezing::Thawed => "THAWED",
-            Freezing::Freezing => "FREEZING",
-            Freezing::Frozen => "FROZEN",
+            FreezerState::Thawed => "THAWED",
+            FreezerState::Freezing => "FREEZING",
+            FreezerState::Frozen => "FROZEN",
         }
     }
 }
@@ -76,11 +76,11 @@ impl Freezer {
     }
 
     /// Where a group stands.
-    pub fn state(&self, core: &Core, group: GroupId) -> Freezing {
+    pub fn state(&self, core: &Core, group: GroupId) -> FreezerState {
         match (self.is_freezing(core, group), self.running(group)) {
-            (false, _) => Freezing::Thawed,
-            (true, 0) => Freezing::Frozen,
-            (true, _) => Freezing::Freezing,
+            (false, _) => FreezerState::Thawed,
+            (true, 0) => FreezerState::Frozen,
+            (true, _) => FreezerState::Freezing,
         }
     }
 
