@@ -22,6 +22,8 @@ pub(crate) struct Task {
     pub css_set: CssSetId,
     /// Charged since its birth.
     pub usage: Usage,
+    /// A vCPU that is out of its guest because it is frozen: a fact, which no batch changes.
+    pub is_held: bool,
     /// None while it is not listed.
     pub machine: Option<Id<Machine>>,
 }

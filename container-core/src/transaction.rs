@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::css_set::{CssSetId, Key};
 use crate::group::{Attributes, GroupId, HierarchyId, HierarchyState};
 use crate::subsystem::SubsystemId;
+use crate::subsystem::freezer::FreezerState;
 use crate::table::TaskSlot;
 use crate::view::Sighting;
 use crate::{CpuSet, Credentials, Event, HostResources, TaskId};
@@ -100,7 +101,8 @@ impl Seen {
     }
 }
 
-/// Tasks that may need an effect, each with what was true of it before the batch.
+/// Tasks that may need an effect, and groups that may be frozen or thawed, each with what was true of it before
+/// the batch.
 #[derive(Default)]
 pub(crate) struct Touched {
     pub pins: Vec<(TaskId, Option<CpuSet>)>,
@@ -109,6 +111,10 @@ pub(crate) struct Touched {
     billed: Seen,
     reset: Seen,
     born: Seen,
+    pub freezes: Vec<(TaskId, bool)>,
+    frozen: Seen,
+    pub freezing: Vec<(GroupId, FreezerState)>,
+    freezing_groups: BTreeSet<GroupId>,
 }
 
 /// A task whose counters may have to be read before the commit.
@@ -190,6 +196,20 @@ impl Touched {
     pub fn bill_reset(&mut self, task: TaskId) {
         if self.reset.insert(task) {
             self.bills.push(Bill::Reset(task));
+        }
+    }
+
+    /// The task may be frozen or thawed by what comes next; the first word on `before` counts.
+    pub fn freeze(&mut self, task: TaskId, before: impl FnOnce() -> bool) {
+        if self.frozen.insert(task) {
+            self.freezes.push((task, before()));
+        }
+    }
+
+    /// Where the group stands may change by what comes next; the first word on `before` counts.
+    pub fn freezing(&mut self, group: GroupId, before: impl FnOnce() -> FreezerState) {
+        if self.freezing_groups.insert(group) {
+            self.freezing.push((group, before()));
         }
     }
 

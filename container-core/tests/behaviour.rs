@@ -528,7 +528,7 @@ fn the_state_is_told_in_the_formats_of_proc() {
     let lines = bench.framework.task_group_lines(task).unwrap();
     assert_eq!(lines, "2:cpuacct,name=b:/\n1:cpuset,debug,name=p:/a\n");
     let header = "#subsystem\thierarchy\tnum_groups\tenabled\n";
-    let rows = "cpuset\t1\t2\t1\ncpuacct\t2\t1\t1\ndebug\t1\t2\t1\n";
+    let rows = "cpuset\t1\t2\t1\ncpuacct\t2\t1\t1\ndebug\t1\t2\t1\nfreezer\t0\t1\t1\n";
     assert_eq!(bench.framework.proc_groups(), format!("{header}{rows}"));
 }
 

@@ -99,7 +99,10 @@ fn ask(village: &mut Village, view: usize, asks: &[Ask]) -> Option<usize> {
     );
     let plan = plan.ok()?;
     for effect in plan.effects() {
-        let (Effect::Pin { task, .. } | Effect::Sample { task }) = effect;
+        let (Effect::Pin { task, .. }
+        | Effect::Sample { task }
+        | Effect::Freeze { task }
+        | Effect::Thaw { task }) = effect;
         let machine = village.framework.task(*task).unwrap().name.machine;
         assert_eq!(
             machine, village.views[view].machine,

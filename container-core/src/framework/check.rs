@@ -45,7 +45,8 @@ impl Framework {
         }
         for (id, task) in core.tasks.slots.iter() {
             let _ = write!(text, "task {id:?} {} {} {}", task.id, task.name, task.tid);
-            let _ = writeln!(text, " {:?} {:?}", task.css_set, task.usage);
+            let _ = write!(text, " {:?} {:?}", task.css_set, task.usage);
+            let _ = writeln!(text, " {}", task.is_held);
         }
         for dead in core.tasks.dead() {
             let _ = writeln!(text, "dead {dead:?}");
@@ -85,6 +86,7 @@ impl Framework {
         self.check_css_sets();
         self.check_groups();
         self.check_tasks();
+        self.check_freezing();
         let ledger = self.ledger();
         assert_eq!(
             ledger.groups,

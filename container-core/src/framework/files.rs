@@ -18,6 +18,7 @@ static FILES: &[ControlFile] = &[
     ControlFile {
         name: "release_agent",
         root_only: true,
+        not_in_root: false,
         max_write: MAX_AGENT_WRITE,
         shown_to_guests: false,
     },
@@ -137,7 +138,10 @@ impl Framework {
     ) -> impl Iterator<Item = (Keeper, &'static ControlFile)> {
         let is_root = self.core.groups[group].parent.is_none();
         self.control_files_of_tree(group)
-            .filter(move |(_, file)| is_root || !file.root_only)
+            .filter(move |(_, file)| match is_root {
+                true => !file.not_in_root,
+                false => !file.root_only,
+            })
     }
 
     /// Those of a group's whole hierarchy: the root's among them.
@@ -189,7 +193,12 @@ impl Framework {
             "cgroup.events" => {
                 let mut subtree = self.core.subtree(group);
                 let populated = subtree.any(|group| self.core.groups[group].tasks > 0);
-                format!("populated {}\nfrozen 0", u8::from(populated))
+                let frozen = self.is_frozen(group);
+                format!(
+                    "populated {}\nfrozen {}",
+                    u8::from(populated),
+                    u8::from(frozen)
+                )
             }
             "cgroup.clone_children" => u8::from(attributes.clone_children).to_string(),
             "cgroup.max.depth" => limit_text(attributes.max_depth),

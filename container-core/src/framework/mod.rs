@@ -21,6 +21,7 @@
 mod attach;
 mod check;
 mod files;
+mod freezing;
 mod groups;
 mod info;
 mod ledger;
@@ -196,6 +197,7 @@ impl Framework {
             self.roll_back(transaction);
             return Err(refusal);
         }
+        self.tell_of_freezing(&mut transaction);
         self.generation.0 += 1;
         for group in transaction.changed() {
             self.core.groups[group].changed = self.generation;
@@ -266,7 +268,8 @@ impl Framework {
         }
     }
 
-    /// What is to be done on the host so that the state after the batch is true.
+    /// What is to be done on the host so that the state after the batch is true. Who is frozen leaves its guest
+    /// first, and who is thawed enters it last: where it belongs by then, and billed up to there.
     fn effects(&self, transaction: &Transaction) -> Vec<Effect> {
         let touched = &transaction.touched;
         let pins = touched.pins.iter().filter_map(|(task, before)| {
@@ -290,7 +293,10 @@ impl Framework {
             };
             (is_due && !touched.is_born(task)).then_some(Effect::Sample { task })
         });
-        pins.chain(samples).collect()
+        let (freezes, thaws) = self.freezes(touched);
+        let frozen = freezes.into_iter().map(|task| Effect::Freeze { task });
+        let thawed = thaws.into_iter().map(|task| Effect::Thaw { task });
+        frozen.chain(pins).chain(samples).chain(thawed).collect()
     }
 
     /// The subsystems, and what their callbacks are given.

@@ -48,12 +48,14 @@ static FILES: &[ControlFile] = &[
     ControlFile {
         name: "cpuset.cpus",
         root_only: false,
+        not_in_root: false,
         max_write: MAX_LIST_WRITE,
         shown_to_guests: true,
     },
     ControlFile {
         name: "cpuset.mems",
         root_only: false,
+        not_in_root: false,
         max_write: MAX_LIST_WRITE,
         shown_to_guests: true,
     },
@@ -313,7 +315,7 @@ impl Subsystem for Cpuset {
         Ok(())
     }
 
-    fn exit(&mut self, cx: &mut Context<'_>, group: GroupId) {
+    fn exit(&mut self, cx: &mut Context<'_>, _task: TaskSlot, group: GroupId) {
         self.members_changed(cx, group);
     }
 

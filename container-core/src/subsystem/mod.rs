@@ -8,6 +8,7 @@
 pub(crate) mod cpuacct;
 pub(crate) mod cpuset;
 pub(crate) mod debug;
+pub(crate) mod freezer;
 
 use std::fmt::{Debug, Write};
 
@@ -24,6 +25,7 @@ pub(crate) struct SubsystemId(pub usize);
 pub(crate) const CPUSET: SubsystemId = SubsystemId(0);
 pub(crate) const CPUACCT: SubsystemId = SubsystemId(1);
 pub(crate) const DEBUG: SubsystemId = SubsystemId(2);
+pub(crate) const FREEZER: SubsystemId = SubsystemId(3);
 
 /// The registered subsystems.
 #[derive(Clone)]
@@ -31,16 +33,18 @@ pub(crate) struct Subsystems {
     pub cpuset: cpuset::Cpuset,
     pub cpuacct: cpuacct::Cpuacct,
     pub debug: debug::Debug,
+    pub freezer: freezer::Freezer,
 }
 
 impl Subsystems {
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
 
     pub fn new() -> Subsystems {
         Subsystems {
             cpuset: cpuset::Cpuset::new(),
             cpuacct: cpuacct::Cpuacct::new(),
             debug: debug::Debug,
+            freezer: freezer::Freezer::new(),
         }
     }
 
@@ -53,6 +57,7 @@ impl Subsystems {
             CPUSET => &self.cpuset,
             CPUACCT => &self.cpuacct,
             DEBUG => &self.debug,
+            FREEZER => &self.freezer,
             SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
         }
     }
@@ -62,6 +67,7 @@ impl Subsystems {
             CPUSET => &mut self.cpuset,
             CPUACCT => &mut self.cpuacct,
             DEBUG => &mut self.debug,
+            FREEZER => &mut self.freezer,
             SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
         }
     }
@@ -132,7 +138,7 @@ pub(crate) trait Subsystem: Send {
     }
 
     /// A task has left the group and all others for good.
-    fn exit(&mut self, _cx: &mut Context<'_>, _group: GroupId) {}
+    fn exit(&mut self, _cx: &mut Context<'_>, _task: TaskSlot, _group: GroupId) {}
 
     /// The subsystem goes from one hierarchy's root to another's; neither has children. The core
     /// still says the old one.
@@ -188,6 +194,8 @@ pub(crate) struct ControlFile {
     pub name: &'static str,
     /// Only in a hierarchy's root group.
     pub root_only: bool,
+    /// In every group but the root.
+    pub not_in_root: bool,
     /// Bytes that a write may have; None for a read-only file.
     pub max_write: Option<usize>,
     /// Whether guests may know of it: what it shows of a group in a view is of that group alone.
@@ -202,6 +210,7 @@ impl ControlFile {
         ControlFile {
             name,
             root_only: false,
+            not_in_root: false,
             max_write: None,
             shown_to_guests: false,
         }
@@ -211,8 +220,17 @@ impl ControlFile {
         ControlFile {
             name,
             root_only: false,
+            not_in_root: false,
             max_write: Some(MAX_WRITE),
             shown_to_guests: false,
+        }
+    }
+
+    /// A root does not have it.
+    pub const fn not_in_root(self) -> ControlFile {
+        ControlFile {
+            not_in_root: true,
+            ..self
         }
     }
 

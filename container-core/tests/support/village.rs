@@ -19,7 +19,7 @@ use crate::support::*;
 
 pub const HIERARCHIES: [&str; 3] = ["p", "b", "x"];
 /// Every control file that there is, and one that there is not.
-const FILES: [&str; 24] = [
+const FILES: [&str; 27] = [
     "tasks",
     "notify_on_release",
     "release_agent",
@@ -37,6 +37,9 @@ const FILES: [&str; 24] = [
     "cpuset.placement",
     "cpuacct.usage",
     "cpuacct.cycles",
+    "freezer.state",
+    "freezer.self_freezing",
+    "freezer.parent_freezing",
     "debug.taskcount",
     "debug.releasable",
     "debug.current_css_set",
@@ -100,6 +103,7 @@ fn writes() -> impl Strategy<Value = (&'static str, &'static str)> {
         3 => (Just("cpuset.mems"), select(vec!["0", "0", "\n", "1"])),
         5 => (flags, select(vec!["0", "1"])),
         2 => (Just("cpuset.placement"), select(vec!["float", "one-to-one"])),
+        4 => (Just("freezer.state"), select(vec!["FROZEN", "THAWED"])),
         2 => (select(vec!["cgroup.max.depth", "cgroup.max.descendants"]), limits()),
         1 => (select(vec!["cpuacct.usage", "cpuacct.cycles"]), select(vec!["0", "1"])),
         1 => (Just("release_agent"), Just("/secret/agent")),
@@ -199,6 +203,12 @@ impl Follower {
             Event::Released { group, .. } => Some(ViewEvent::Released {
                 group: self.sees(group)?,
             }),
+            Event::GroupFrozen { group } => Some(ViewEvent::GroupFrozen {
+                group: self.sees(group)?,
+            }),
+            Event::GroupThawed { group } => Some(ViewEvent::GroupThawed {
+                group: self.sees(group)?,
+            }),
             Event::GroupRemoved { group } => {
                 let seen = self.sees(group)?;
                 if seen.is_root() {
@@ -247,7 +257,10 @@ impl Village {
             framework: Framework::new(host()),
             views: Vec::new(),
         };
-        let mut prelude = vec![mount("p", &["cpuset", "debug"]), mount("b", &["cpuacct"])];
+        let mut prelude = vec![
+            mount("p", &["cpuset", "debug"]),
+            mount("b", &["cpuacct", "freezer"]),
+        ];
         prelude.push(mount("x", &[]));
         prelude.extend(["p:/secret0", "p:/secret0/web", "p:/secret0/web/in0"].map(mkdir));
         prelude.extend(["p:/secret0/secret1", "b:/secret0", "b:/secret1"].map(mkdir));

@@ -134,6 +134,16 @@ pub enum Effect {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         before: Option<String>,
     },
+    /// Keep a vCPU out of its guest.
+    Freeze {
+        /// `MACHINE/vcpu0`.
+        task: String,
+    },
+    /// Let a vCPU into its guest again.
+    Thaw {
+        /// `MACHINE/vcpu0`.
+        task: String,
+    },
     /// Read a thread's counter exactly, and bill it.
     Sample {
         /// `MACHINE/vcpu0`.

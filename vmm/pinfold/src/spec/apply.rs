@@ -29,6 +29,9 @@ use supervisor::api::Known;
 
 use super::{MachineSpec, Spec, SpecError};
 
+/// What of a freezer is as a spec says it, at any time; its state is what has become of that.
+const SELF_FREEZING: &str = "freezer.self_freezing";
+
 /// What is missing.
 #[derive(Debug, Default)]
 pub struct Wanted<'a> {
@@ -168,7 +171,14 @@ impl Way<'_> {
     /// Write what the target has.
     fn set_as_wanted(&mut self, group: &GroupPath, file: &str) -> Result<(), Refusal> {
         let value = read(self.target, group, file)?;
-        self.set(group, file, &value)
+        if file != SELF_FREEZING {
+            return self.set(group, file, &value);
+        }
+        if read(&self.scratch, group, file)? == value {
+            return Ok(());
+        }
+        let state = if value == "1" { "FROZEN" } else { "THAWED" };
+        self.set(group, "freezer.state", state)
     }
 
     /// A hierarchy that is there already is only held against what the spec wants of it.

@@ -53,6 +53,8 @@ pub fn effect(effect: &Effect) -> String {
             let from = from.map_or_else(String::new, |before| format!(", from {before}"));
             format!("pin {task} to CPUs {cpus}{from}")
         }
+        Effect::Freeze { task } => format!("keep {task} out of its guest"),
+        Effect::Thaw { task } => format!("let {task} into its guest"),
         Effect::Sample { task } => format!("read the counter of {task} and bill it"),
     }
 }

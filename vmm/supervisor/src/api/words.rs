@@ -128,6 +128,12 @@ fn effect(effect: &PlannedEffect) -> api::Effect {
             cpus: cpus.to_string(),
             before: before.map(|cpus| cpus.to_string()),
         },
+        PlannedEffect::Freeze { task } => api::Effect::Freeze {
+            task: task.to_string(),
+        },
+        PlannedEffect::Thaw { task } => api::Effect::Thaw {
+            task: task.to_string(),
+        },
         PlannedEffect::Sample { task } => api::Effect::Sample {
             task: task.to_string(),
         },

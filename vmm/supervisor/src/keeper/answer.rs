@@ -38,6 +38,16 @@ pub enum PlannedEffect {
         /// From these; None for one that has not been confined.
         before: Option<CpuSet>,
     },
+    /// Keep a vCPU out of its guest.
+    Freeze {
+        /// Which.
+        task: TaskName,
+    },
+    /// Let a vCPU into its guest again.
+    Thaw {
+        /// Which.
+        task: TaskName,
+    },
     /// Read a thread's counter exactly, and bill it.
     Sample {
         /// Whose.

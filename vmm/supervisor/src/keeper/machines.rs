@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use container_core::{MachineName, TaskId, TaskKind};
 use host::{Process, TaskDirectory};
 
+use super::hold::Hold;
 use super::views::Sight;
 use crate::NewMachine;
 
@@ -52,6 +53,8 @@ pub struct Machine {
     pub state: State,
     /// All its vCPUs are out of the guest by order.
     pub paused: bool,
+    /// Which of its vCPUs are held out of the guest.
+    pub(super) hold: Hold,
     /// What its guest sees; None where it has no agent.
     pub sight: Option<Sight>,
     /// Its agent has been there.
@@ -87,6 +90,7 @@ impl Machine {
             directory: None,
             state: State::Starting,
             paused: false,
+            hold: Hold::default(),
             sight: None,
             agent_ready: false,
             tasks: BTreeMap::new(),

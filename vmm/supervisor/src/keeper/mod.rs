@@ -14,6 +14,7 @@ mod changes;
 mod death;
 mod events;
 pub mod flight;
+mod hold;
 mod lifecycle;
 mod machines;
 mod reads;
@@ -28,7 +29,7 @@ mod trial;
 mod views;
 mod watch;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox, TrySendError};
@@ -44,6 +45,7 @@ use crate::runner::Job;
 use crate::wire::{self, Said};
 use crate::{Config, EventLog, Onlooker};
 use changes::{Then, UnderWay};
+use hold::Holding;
 use lifecycle::Launching;
 use machines::Machines;
 use tasks::Tasks;
@@ -69,6 +71,8 @@ pub struct Keeper {
     /// Machines whose process is being started.
     launching: BTreeMap<MachineName, Launching>,
     tasks: Tasks,
+    /// Machines that may have to be told whom to hold.
+    holds_owed: BTreeSet<MachineId>,
     log: EventLog<management::Event>,
     /// Whose each open view is.
     viewers: BTreeMap<ViewId, MachineId>,
@@ -103,6 +107,7 @@ impl Keeper {
             machines: Machines::default(),
             launching: BTreeMap::new(),
             tasks: Tasks::default(),
+            holds_owed: BTreeSet::new(),
             log: EventLog::new(events::epoch(), events::ROOM),
             viewers: BTreeMap::new(),
             pushes_owed: false,
@@ -259,6 +264,7 @@ impl Keeper {
             }
             Said::Paused => self.on_paused(machine, true),
             Said::Resumed => self.on_paused(machine, false),
+            Said::Held(number) => self.on_held(machine, number),
             Said::Alive => self.tell_of(machine, "machine_responsive", "answers again"),
         }
     }
@@ -271,6 +277,15 @@ impl Keeper {
             true => self.tell_of(id, "machine_paused", "is out of its guest"),
             false => self.tell_of(id, "machine_resumed", "is in its guest again"),
         }
+    }
+
+    /// What carries effects out.
+    fn hands(&mut self) -> tasks::HostHands<'_> {
+        let holding = Holding {
+            machines: &mut self.machines,
+            owed: &mut self.holds_owed,
+        };
+        self.tasks.hands(&mut self.framework, holding)
     }
 
     /// Post a message to a machine; one whose post is full is killed.

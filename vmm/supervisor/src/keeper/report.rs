@@ -165,6 +165,14 @@ pub(super) fn event(event: &Event) -> management::Event {
                 format!("{group} {file} = {}", value.trim_end()),
             )
         }
+        Event::GroupFrozen { group } => {
+            row.group = Some(group.to_string());
+            ("group_frozen", format!("{group} frozen"))
+        }
+        Event::GroupThawed { group } => {
+            row.group = Some(group.to_string());
+            ("group_thawed", format!("{group} thawed"))
+        }
         Event::Released { group, .. } => {
             row.group = Some(group.to_string());
             ("released", format!("{group} released"))

@@ -10,6 +10,7 @@ use host::{Counter, ExactCounter, PinError, Thread};
 
 use super::MachineId;
 use super::flight::{HandError, Hands};
+use super::hold::Holding;
 
 /// A reading this soon after a change of mask is as of that change: a sixteenth of the scheduler's tick.
 const A_MOMENT_NS: u64 = 250_000;
@@ -206,10 +207,15 @@ impl Tasks {
     }
 
     /// Lend the hands that carry a plan out on this host.
-    pub fn hands<'a>(&'a mut self, framework: &'a mut Framework) -> HostHands<'a> {
+    pub(super) fn hands<'a>(
+        &'a mut self,
+        framework: &'a mut Framework,
+        holding: Holding<'a>,
+    ) -> HostHands<'a> {
         HostHands {
             tasks: self,
             framework,
+            holding,
         }
     }
 }
@@ -222,10 +228,12 @@ pub fn in_cycles(usage: Nanoseconds, khz: Option<u32>) -> Reading {
     Reading { usage, cycles }
 }
 
-/// The real hands: system calls of a few microseconds, made on the keeper's own thread.
-pub struct HostHands<'a> {
+/// The real hands: system calls of a few microseconds, made on the keeper's own thread, and orders to machines,
+/// noted here and posted by the keeper.
+pub(super) struct HostHands<'a> {
     tasks: &'a mut Tasks,
     framework: &'a mut Framework,
+    holding: Holding<'a>,
 }
 
 impl Hands for HostHands<'_> {
@@ -266,5 +274,18 @@ impl Hands for HostHands<'_> {
         // Dead meanwhile, or not yet born in this very plan: its exit charges what is left.
         let _ = self.framework.charge(task, reading);
         Ok(())
+    }
+
+    fn freeze(&mut self, task: TaskId) -> Result<(), HandError> {
+        let record = self.tasks.get(task).filter(|task| !task.has_ended());
+        let record = record.ok_or(HandError::Ended)?;
+        self.holding.freeze(record.machine, &record.name, true);
+        Ok(())
+    }
+
+    fn thaw(&mut self, task: TaskId) {
+        if let Some(record) = self.tasks.get(task) {
+            self.holding.freeze(record.machine, &record.name, false);
+        }
     }
 }

@@ -345,7 +345,9 @@ fn bytes_of(event: &ViewEvent) -> usize {
     let texts = match event {
         ViewEvent::Released { group }
         | ViewEvent::GroupCreated { group }
-        | ViewEvent::GroupRemoved { group } => path(group),
+        | ViewEvent::GroupRemoved { group }
+        | ViewEvent::GroupFrozen { group }
+        | ViewEvent::GroupThawed { group } => path(group),
         ViewEvent::GroupRenamed { from, to } => path(from) + path(to),
         ViewEvent::TaskMoved { from, to, .. } => [from, to].into_iter().flatten().map(path).sum(),
         ViewEvent::FileWritten { group, file, value } => path(group) + file.len() + value.len(),

@@ -1,6 +1,6 @@
 //! The watch: what is looked at again and again.
 //!
-//! Every second: cheap samples of all counters; each thread's affinity against what Pinfold set; each
+//! Every second: cheap samples of all counters; held vCPUs, which are to use no time; each thread's affinity against what Pinfold set; each
 //! process's threads against those that are known; the CPUs the host allows us against those the
 //! framework counts on. What differs is reported and repaired. Between the rounds: threads that are about
 //! to be gone, births that are overdue, a `Go` that is held back.
@@ -29,13 +29,12 @@ impl Keeper {
         if !self.ending.is_empty() {
             next = next.min(Instant::now() + ENDING_POLL);
         }
-        if let Some(at) = self.push_again_at() {
-            next = next.min(at);
-        }
+        let again = [self.push_again_at(), self.hold_again_at()];
+        next = again.into_iter().flatten().fold(next, Instant::min);
         let due = self
             .machines
             .iter()
-            .flat_map(|(_, machine)| [machine.go_at, machine.restart_at]);
+            .flat_map(|(_, machine)| [machine.go_at, machine.restart_at, machine.hold_due()]);
         due.flatten().fold(next, Instant::min)
     }
 
@@ -46,8 +45,10 @@ impl Keeper {
         }
         self.bury_threads();
         self.push_again();
+        self.post_holds();
         let now = Instant::now();
-        self.release_held(now);
+        self.kill_not_held(now);
+        self.release_withheld(now);
         if self.under_way.is_none() {
             self.restart_due(now);
         }
@@ -55,6 +56,7 @@ impl Keeper {
             self.next_watch = now + INTERVAL;
             self.kill_overdue(now);
             self.sample_all();
+            self.look_at_held();
             self.look_for_drift();
             self.look_for_strangers();
             self.look_at_host();
@@ -75,7 +77,7 @@ impl Keeper {
         }
     }
 
-    fn release_held(&mut self, now: Instant) {
+    fn release_withheld(&mut self, now: Instant) {
         let due: Vec<MachineId> = self
             .machines
             .iter()
@@ -139,11 +141,7 @@ impl Keeper {
                 continue;
             }
             let (name, again) = (task.name.to_string(), task.drifted);
-            let repaired = self
-                .tasks
-                .hands(&mut self.framework)
-                .pin(id, &wanted)
-                .is_ok();
+            let repaired = self.hands().pin(id, &wanted).is_ok();
             if let Some(task) = self.tasks.get_mut(id) {
                 task.drifted = !repaired;
             }

@@ -28,7 +28,7 @@ use container_core::{
 };
 
 use super::relax::{self, ONE_TO_ONE, PLACEMENT};
-use super::{Moves, Way, read};
+use super::{Moves, SELF_FREEZING, Way, read};
 
 /// Files that are in force before tasks move: who leaves last makes the event that the spec wants.
 const EARLY: [&str; 3] = [
@@ -117,9 +117,10 @@ fn compared(
     group: &GroupPath,
 ) -> Result<impl Iterator<Item = &'static str> + use<>, Refusal> {
     let is_state = |file: &&str| {
-        let shows = ["cpuset.effective_", "debug.", "cpuacct."];
+        let shows = ["cpuset.effective_", "debug.", "cpuacct.", "freezer."];
         let shown = ["tasks", "cgroup.events", "cpuset.sched_load_balance"];
-        !shown.contains(file) && !shows.iter().any(|start| file.starts_with(start))
+        let is_shown = shows.iter().any(|start| file.starts_with(start));
+        *file == SELF_FREEZING || !shown.contains(file) && !is_shown
     };
     // The root's are the host's.
     let hosts = ["cpuset.cpus", "cpuset.mems", PLACEMENT];

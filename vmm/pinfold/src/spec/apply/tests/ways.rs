@@ -50,6 +50,34 @@ fn from_nothing_all_is_made_and_the_machines_start() {
 }
 
 #[test]
+fn a_group_is_frozen_or_thawed_whatever_has_become_of_its_vcpus() {
+    let text = |files: &str, child: &str| {
+        let group =
+            |path: &str, files: &str| format!("[group.'f:{path}']\nfiles = {{ {files} }}\n");
+        [
+            "[hierarchy.f]\nsubsystems = ['freezer']\n",
+            &group("/a", files),
+            &group("/a/b", child),
+            &vm("m", 1, "'f:/a/b'"),
+        ]
+        .concat()
+    };
+    let frozen = "'freezer.state' = 'FROZEN'";
+    assert_eq!(
+        goes(&text("", ""), &text(frozen, "")),
+        ["set f:/a state FROZEN"]
+    );
+    assert_eq!(
+        goes(&text(frozen, ""), &text("", frozen)),
+        ["set f:/a state THAWED", "set f:/a/b state FROZEN"]
+    );
+    assert_eq!(
+        goes(&text(frozen, ""), &text(frozen, "")),
+        <[&str; 0]>::default()
+    );
+}
+
+#[test]
 fn two_exclusive_sets_with_tasks_in_them_change_places() {
     let text = |a, b| {
         let vms = [vm("m", 1, "'p:/a'"), vm("n", 1, "'p:/b'")].concat();
