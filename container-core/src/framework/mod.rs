@@ -63,6 +63,11 @@ const MAX_DEAD: usize = 65_536;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 
+/// Counts the commits that changed groups, their files or where a living task stands. Births and ends of tasks, which
+/// come in groups as they are, do not count: whoever looked at the groups has seen what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupsGeneration(pub u64);
+
 /// What the host's kernel allows the owner of the framework.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostResources {
@@ -86,6 +91,7 @@ pub struct Framework {
     pub(crate) subsystems: Subsystems,
     pub(crate) views: Views,
     generation: Generation,
+    groups_generation: GroupsGeneration,
     leaving: Leaving,
 }
 
@@ -98,6 +104,7 @@ impl Framework {
             subsystems: Subsystems::new(),
             views: Views::new(),
             generation: Generation(0),
+            groups_generation: GroupsGeneration(0),
             leaving: Leaving::default(),
         };
         let mut transaction = Transaction::trial(Credentials::ROOT);
@@ -112,6 +119,11 @@ impl Framework {
     /// The number of commits so far.
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// The number of commits so far that changed groups or moved a task.
+    pub fn groups_generation(&self) -> GroupsGeneration {
+        self.groups_generation
     }
 
     /// What the framework believes the host to allow.
@@ -186,6 +198,7 @@ impl Framework {
             let rule = format!("the plan is of generation {then} and the framework of {now}");
             return Err(Refusal::new(Errno::ESTALE, rule));
         }
+        let changes_groups = plan.changes_groups();
         let mut transaction = Transaction::lasting(plan.by);
         if let Some(host) = plan.host {
             self.change_host(&mut transaction, host);
@@ -196,6 +209,7 @@ impl Framework {
         }
         self.settle();
         self.generation.0 += 1;
+        self.groups_generation.0 += u64::from(changes_groups);
         let (events, sightings) = transaction.into_events();
         self.views.sightings = sightings;
         Ok(events)

@@ -6,6 +6,7 @@
 use super::{Cpuset, State};
 use crate::core::Core;
 use crate::group::GroupId;
+use crate::refusal::count;
 use crate::table::TaskSlot;
 use crate::{CpuSet, Errno, GroupPath, HostResources, IdSet, NodeSet, Refusal};
 
@@ -150,8 +151,8 @@ impl Cpuset {
             ),
         ] {
             if cleared && this.tasks > 0 {
-                let (tasks, path) = (this.tasks, &this.path);
-                let rule = format!("{file} cannot be empty while {tasks} tasks are in ");
+                let (tasks, path) = (count(this.tasks, "task is", "tasks are"), &this.path);
+                let rule = format!("{file} cannot be empty while {tasks} in ");
                 return Err(Refusal::about(Errno::ENOSPC, [rule.into(), path.into()]));
             }
         }
