@@ -58,8 +58,8 @@ impl Specs for Lines {
             .spec
             .lines()
             .filter_map(|line| line.strip_prefix("mkdir "));
-        let commands = groups.map(|group| management::api::Command::Mkdir {
-            group: group.into(),
+        let commands = groups.map(|group| Command::Mkdir {
+            group: group.parse().unwrap(),
         });
         Ok(Wanted {
             commands: commands.collect(),
