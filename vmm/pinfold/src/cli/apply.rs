@@ -33,5 +33,5 @@ Examples:
   pinfold apply hosts.toml
   pinfold apply hosts.toml --json | jq .started
 
-Exit codes: 0 everything is as the spec says, 2 it is refused: where that is for a line of the spec, FILE:LINE: and the
-rule.";
+Exit codes: 0 everything is as the spec says, 1 it failed on the host, as a machine that cannot be built, and was taken
+back, 2 it is refused; where that is for a line of the spec, FILE:LINE: and the rule.";
