@@ -189,3 +189,68 @@ pub(super) async fn turn(semaphore: &Semaphore) -> Result<SemaphorePermit<'_>, R
     // Never closed.
     semaphore.acquire().await.map_err(|_| Refused::ending())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use actor::{Mailbox, mailbox};
+
+    use super::*;
+    use crate::api::feed::{self, feed};
+    use crate::api::tests::support::Lines;
+    use crate::keeper::{MachineId, News};
+
+    fn ended(machine: u32) -> Request {
+        let machine = MachineId(machine);
+        Request::News(News::LinkClosed { machine })
+    }
+
+    /// Ask a keeper that has much to do what hierarchies there are, while `keeper` does what it does.
+    fn asked(keeper: impl FnOnce(Mailbox<Request>) + Send + 'static) -> Result<usize, Refused> {
+        let (address, news) = mailbox(256);
+        for machine in 0..200 {
+            assert!(address.try_send(ended(machine)).is_ok());
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let keeper = thread::spawn(move || keeper(news));
+        let answer = runtime.block_on(async {
+            let (_onlooker, feed) = feed();
+            let app = App::new(address, Arc::new(Lines), 0, feed::serve(feed));
+            let client = Client {
+                app: Arc::new(app),
+                by: Credentials::ROOT,
+            };
+            client.ask(Request::Hierarchies).await
+        });
+        keeper.join().unwrap();
+        answer.map(|hierarchies| hierarchies.len())
+    }
+
+    #[test]
+    fn the_news_of_many_machines_that_end_at_once_is_waited_out() {
+        let found = asked(|mailbox| {
+            thread::sleep(Duration::from_millis(100));
+            while let Some(request) = mailbox.recv() {
+                if let Request::Hierarchies(reply) = request {
+                    reply.send(Vec::new());
+                }
+            }
+        });
+        assert_eq!(found, Ok(0));
+    }
+
+    #[test]
+    fn a_keeper_that_does_not_come_to_its_mailbox_is_not_waited_for_without_end() {
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        let found = asked(move |mailbox| {
+            let _ = is_done.recv_timeout(PATIENCE * 2);
+            drop(mailbox);
+        });
+        drop(done);
+        assert_eq!(found.unwrap_err().0.errno, "EAGAIN");
+    }
+}
