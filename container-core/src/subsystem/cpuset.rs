@@ -17,7 +17,7 @@
 mod rules;
 mod seats;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::Core;
 use crate::group::GroupId;
@@ -36,6 +36,9 @@ pub(crate) struct State {
     pub mem_exclusive: bool,
     /// The CPU of each vCPU task of a one-to-one group; None for a floating one.
     seats: Option<BTreeMap<TaskId, u32>>,
+    /// The children that forbid their siblings something: no more than there are CPUs and nodes, however many children
+    /// there are, so that a change is not held against all of them.
+    reserving: BTreeSet<GroupId>,
 }
 
 impl State {
@@ -47,6 +50,7 @@ impl State {
         cpu_exclusive: false,
         mem_exclusive: false,
         seats: None,
+        reserving: BTreeSet::new(),
     };
 }
 
@@ -178,6 +182,7 @@ impl Cpuset {
         };
         self.validate_change(cx.core, group, &trial)?;
         self.states.edit(group).cpus = cpus;
+        self.note_reserving(cx.core, group);
         match self.refresh(cx, group, false) {
             Some(crowded) => Err(self.too_few_cpus(cx.core, crowded)),
             None => Ok(()),
@@ -200,6 +205,7 @@ impl Cpuset {
             };
             self.validate_change(cx.core, group, &trial)?;
             self.states.edit(group).mems = mems;
+            self.note_reserving(cx.core, group);
             self.refresh(cx, group, false);
         }
         Ok(())
@@ -220,7 +226,24 @@ impl Cpuset {
         }
         self.validate_change(cx.core, group, &trial)?;
         *self.states.edit(group) = trial;
+        self.note_reserving(cx.core, group);
         Ok(())
+    }
+
+    /// Have the parent know whether this child forbids its siblings something now.
+    fn note_reserving(&mut self, core: &Core, group: GroupId) {
+        let Some(parent) = core.groups[group].parent else {
+            return;
+        };
+        let reserves = self.state(group).reserves();
+        if self.state(parent).reserving.contains(&group) == reserves {
+            return;
+        }
+        let reserving = &mut self.states.edit(parent).reserving;
+        match reserves {
+            true => reserving.insert(group),
+            false => reserving.remove(&group),
+        };
     }
 }
 
@@ -259,6 +282,12 @@ impl Subsystem for Cpuset {
     fn css_online(&mut self, cx: &mut Context<'_>, group: GroupId) {
         if cx.core.groups[group].attributes.clone_children {
             self.copy_parent(cx, group);
+        }
+    }
+
+    fn css_offline(&mut self, group: GroupId, parent: GroupId) {
+        if self.state(parent).reserving.contains(&group) {
+            self.states.edit(parent).reserving.remove(&group);
         }
     }
 
