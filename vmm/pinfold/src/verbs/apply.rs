@@ -2,14 +2,20 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use management::api::{Applied, ApplyRequest};
-use management::client::ClientError;
+use management::client::{Client, ClientError};
 
 use super::output::{harmless, show};
+use super::progress::{Progress, Waited, is_seen};
 use super::words;
 use crate::cli::{ApplyArgs, REFUSED};
+
+/// The longest that an apply may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(600);
+const DRY_RUN: &str = "/v1/apply?dry_run=true";
 
 /// Have the supervisor make its groups and machines those of a spec.
 ///
@@ -20,16 +26,23 @@ pub fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
     let spec = std::fs::read_to_string(&args.spec).with_context(|| format!("{shown}"))?;
     // Paths in a spec are relative to it, and the supervisor's working directory is another.
     let file = std::path::absolute(&args.spec)?.display().to_string();
-    let client = super::client(&args.server)?;
+    // Machines that do not end when they are told to take their time.
+    let client = super::client(&args.server)?.with_answer_limit(ANSWER_LIMIT);
     let route = match args.dry_run {
-        true => "/v1/apply?dry_run=true",
+        true => DRY_RUN,
         false => "/v1/apply",
     };
     let request = ApplyRequest {
         spec,
         file: file.clone(),
     };
-    match client.post(route, &request) {
+    let progress = match args.dry_run {
+        true => None,
+        false => progress(&client, &request, args.json),
+    };
+    let answer = client.post(route, &request);
+    drop(progress);
+    match answer {
         Ok(answer) => {
             show(&answer, args.json, |applied| {
                 told(&applied, args.dry_run, &args.spec)
@@ -44,6 +57,22 @@ pub fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
             None => Err(error.into()),
         },
     }
+}
+
+/// Show the machines come and go. How many will is what a dry run says; what is wrong with the spec, the apply itself.
+fn progress(client: &Client, request: &ApplyRequest, json: bool) -> Option<Progress> {
+    if !is_seen(json) {
+        return None;
+    }
+    let would = client.post(DRY_RUN, request).ok()?;
+    let would: Applied = would.json().ok()?;
+    let machines = [would.stopped, would.started].concat();
+    let waited = Waited {
+        what: "apply".into(),
+        steps: machines.len() as u64,
+        machines,
+    };
+    Progress::of(client, waited, json)
 }
 
 /// A refusal of the spec in the form that editors follow to its line, with the file's name as it was given.

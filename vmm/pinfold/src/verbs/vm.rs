@@ -9,6 +9,7 @@ use management::{Event, Machine, Task};
 
 use super::group::list_tasks;
 use super::output::{harmless, print, show, table};
+use super::progress::{Progress, Waited};
 use super::words;
 use crate::cli::{VmArgs, VmVerb};
 use crate::units::{bytes, time};
@@ -159,6 +160,12 @@ fn until_end(client: &Client, name: &str) -> anyhow::Result<String> {
     if let Some(end) = end(client)? {
         return Ok(end);
     }
+    let waited = Waited {
+        what: format!("until {name} ends"),
+        machines: vec![name.to_owned()],
+        steps: 0,
+    };
+    let _shown = Progress::of(client, waited, false);
     for message in events {
         let message = message?;
         let about_it = message.event == GAP
