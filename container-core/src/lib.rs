@@ -31,8 +31,8 @@ pub use credentials::Credentials;
 pub use effect::Effect;
 pub use event::Event;
 pub use framework::{
-    Framework, Generation, GroupInfo, HierarchyInfo, HostResources, Ledger, MAX_TASK_PAGE, Owner,
-    TaskCursor, TaskInfo, TaskPage,
+    Framework, Generation, GroupInfo, GroupsGeneration, HierarchyInfo, HostResources, Ledger,
+    MAX_TASK_PAGE, Owner, TaskCursor, TaskInfo, TaskPage,
 };
 pub use name::{GroupPath, HierarchyName, MachineName};
 pub use quantity::{Cycles, Nanoseconds, Reading, Usage};

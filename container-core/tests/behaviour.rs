@@ -629,3 +629,34 @@ fn a_copy_goes_its_own_way_and_says_whose_a_group_is() {
     };
     assert_eq!(framework.owner(&group("p:/a")), Ok(owner));
 }
+
+#[test]
+fn births_and_ends_are_no_change_of_the_groups_and_moves_are() {
+    let mut bench = Bench::new();
+    bench.run(&mkcpuset("p:/gold", "0"));
+    let changes = |bench: &mut Bench, commands: &[Command]| {
+        let count = |framework: &Framework| {
+            let commits = framework.generation().0;
+            (commits, framework.groups_generation().0)
+        };
+        let before = count(&bench.framework);
+        bench.run(commands);
+        let after = count(&bench.framework);
+        (after.0 - before.0, after.1 - before.1)
+    };
+    let (task, fork) = bench.fork_command("web/vcpu0", None);
+    let birth = [fork, attach("p:/gold", task)];
+    assert_eq!(changes(&mut bench, &birth), (1, 0));
+    for change in [
+        attach("p:/", task),
+        write("p:/gold", "notify_on_release", "1"),
+        rename("p:/gold", "gilt"),
+        mkdir("p:/new"),
+        rmdir("p:/new"),
+        clone(task, "cpuset"),
+    ] {
+        let counted = changes(&mut bench, std::slice::from_ref(&change));
+        assert_eq!(counted, (1, 1), "{change:?}");
+    }
+    assert_eq!(changes(&mut bench, &[exit(task)]), (1, 0));
+}

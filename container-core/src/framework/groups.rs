@@ -4,6 +4,7 @@ use super::resolve::{Access, check_access};
 use super::{Framework, MAX_DEPTH, MAX_GROUPS};
 use crate::group::{Attributes, Group, GroupId};
 use crate::name::check_component;
+use crate::refusal::count;
 use crate::subsystem::{SubsystemId, Subsystems};
 use crate::transaction::{Transaction, Undo};
 use crate::{Errno, Event, GroupPath, Refusal};
@@ -77,13 +78,12 @@ impl Framework {
         };
         check_access(&self.core, &transaction.by, parent, Access::Write)?;
         if *tasks > 0 {
-            return busy(&format!(" cannot be removed with {tasks} tasks in it"));
+            let tasks = count(*tasks, "task", "tasks");
+            return busy(&format!(" cannot be removed with {tasks} in it"));
         }
         if !children.is_empty() {
-            return busy(&format!(
-                " cannot be removed with {} children",
-                children.len()
-            ));
+            let children = count(children.len() as u64, "child", "children");
+            return busy(&format!(" cannot be removed with {children}"));
         }
         for id in self.bound_to(group) {
             self.subsystems.get_mut(id).css_offline(group, parent);

@@ -66,6 +66,11 @@ const MAX_DEAD: usize = 65_536;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 
+/// Counts the commits that changed groups, their files or where a living task stands. Births and ends of tasks, which
+/// come in groups as they are, do not count: whoever looked at the groups has seen what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupsGeneration(pub u64);
+
 /// What the host's kernel allows the owner of the framework.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostResources {
@@ -89,6 +94,7 @@ pub struct Framework {
     pub(crate) subsystems: Subsystems,
     pub(crate) views: Views,
     generation: Generation,
+    groups_generation: GroupsGeneration,
     leaving: Leaving,
 }
 
@@ -101,6 +107,7 @@ impl Framework {
             subsystems: Subsystems::new(),
             views: Views::new(),
             generation: Generation(0),
+            groups_generation: GroupsGeneration(0),
             leaving: Leaving::default(),
         };
         let mut transaction = Transaction::trial(Credentials::ROOT);
@@ -115,6 +122,11 @@ impl Framework {
     /// The number of commits so far.
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// The number of commits so far that changed groups or moved a task.
+    pub fn groups_generation(&self) -> GroupsGeneration {
+        self.groups_generation
     }
 
     /// What the framework believes the host to allow.
@@ -189,6 +201,7 @@ impl Framework {
             let rule = format!("the plan is of generation {then} and the framework of {now}");
             return Err(Refusal::new(Errno::ESTALE, rule));
         }
+        let changes_groups = plan.changes_groups();
         let mut transaction = Transaction::lasting(plan.by);
         if let Some(host) = plan.host {
             self.change_host(&mut transaction, host);
@@ -199,6 +212,7 @@ impl Framework {
         }
         self.tell_of_freezing(&mut transaction);
         self.generation.0 += 1;
+        self.groups_generation.0 += u64::from(changes_groups);
         for group in transaction.changed() {
             self.core.groups[group].changed = self.generation;
         }

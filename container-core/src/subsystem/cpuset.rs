@@ -19,6 +19,7 @@ mod seats;
 
 use seats::Seats;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::core::Core;
@@ -39,6 +40,19 @@ pub(crate) struct State {
     pub mem_exclusive: bool,
     /// The CPU of each vCPU task of a one-to-one group; None for a floating one.
     seats: Option<Box<Seats>>,
+    /// The children that forbid their siblings something: no more than there are CPUs and nodes, however many children
+    /// there are, so that a change is not held against all of them. None for none, which is most groups.
+    #[allow(
+        clippy::box_collection,
+        reason = "eight bytes where there are none, so that a state is a cache line"
+    )]
+    reserving: Option<Box<BTreeSet<GroupId>>>,
+}
+
+impl State {
+    fn reserving(&self) -> impl Iterator<Item = &GroupId> {
+        self.reserving.iter().flat_map(|children| children.iter())
+    }
 }
 
 /// Bytes of a written list (kernel: max_write_len of cpuset.cpus).
@@ -179,6 +193,7 @@ impl Cpuset {
         };
         self.validate_change(cx.core, group, &trial)?;
         self.states.edit(group).cpus = cpus;
+        self.note_reserving(cx.core, group);
         match self.refresh(cx, group, false) {
             Some(crowded) => Err(self.too_few_cpus(cx.core, crowded)),
             None => Ok(()),
@@ -201,6 +216,7 @@ impl Cpuset {
             };
             self.validate_change(cx.core, group, &trial)?;
             self.states.edit(group).mems = mems;
+            self.note_reserving(cx.core, group);
             self.refresh(cx, group, false);
         }
         Ok(())
@@ -221,7 +237,37 @@ impl Cpuset {
         }
         self.validate_change(cx.core, group, &trial)?;
         *self.states.edit(group) = trial;
+        self.note_reserving(cx.core, group);
         Ok(())
+    }
+
+    fn note_in_parent(&mut self, parent: GroupId, group: GroupId, reserves: bool) {
+        let known = self.state(parent).reserving().any(|child| *child == group);
+        if known == reserves {
+            return;
+        }
+        let children = &mut self.states.edit(parent).reserving;
+        match reserves {
+            true => {
+                children.get_or_insert_default().insert(group);
+            }
+            false => {
+                let others = children.take().map(|mut children| {
+                    children.remove(&group);
+                    children
+                });
+                *children = others.filter(|others| !others.is_empty());
+            }
+        }
+    }
+
+    /// Have the parent know whether this child forbids its siblings something now.
+    fn note_reserving(&mut self, core: &Core, group: GroupId) {
+        let Some(parent) = core.groups[group].parent else {
+            return;
+        };
+        let reserves = self.state(group).reserves();
+        self.note_in_parent(parent, group, reserves);
     }
 }
 
@@ -268,6 +314,7 @@ impl Subsystem for Cpuset {
             cpu_exclusive: is_root,
             mem_exclusive: is_root,
             seats: None,
+            reserving: None,
         };
         self.states.insert(group, state);
     }
@@ -276,6 +323,10 @@ impl Subsystem for Cpuset {
         if cx.core.groups[group].attributes.clone_children {
             self.copy_parent(cx, group);
         }
+    }
+
+    fn css_offline(&mut self, group: GroupId, parent: GroupId) {
+        self.note_in_parent(parent, group, false);
     }
 
     fn css_free(&mut self, group: GroupId) {

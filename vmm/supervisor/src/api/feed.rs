@@ -144,7 +144,13 @@ pub fn serve(mut feed: Feed) -> FeedHandle {
                 () = feed.missed.notified() => {
                     let _ = desk.events.send(Told::Missed);
                 }
-                Some(ask) = asked.recv() => desk.on_ask(ask),
+                Some(ask) = asked.recv() => {
+                    // Who asks after something has been told is answered with that in mind.
+                    for notice in std::iter::from_fn(|| feed.notices.try_recv().ok()).take(NOTICES) {
+                        desk.on_notice(notice);
+                    }
+                    desk.on_ask(ask);
+                }
             }
         }
         // Who still asks is answered until the handles are gone.

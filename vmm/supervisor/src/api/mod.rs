@@ -32,14 +32,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use actor::Address;
-use container_core::{Framework, MachineName};
-use management::api::{ApplyRequest, Command, Problem};
+use container_core::{Command, Framework, MachineName};
+use management::api::{ApplyRequest, Problem};
 use tokio::sync::oneshot;
 
 pub use feed::{Feed, feed};
 
 use crate::NewMachine;
-use crate::keeper::Request;
+use crate::keeper::{Amendment, Request};
 
 /// What specs mean: given by the binary, which has the language.
 pub trait Specs: Send + Sync {
@@ -83,10 +83,27 @@ pub struct KnownMachine {
 pub struct Wanted {
     /// One plan.
     pub commands: Vec<Command>,
+    /// From what these lead to back to what there was; None where there is no way back.
+    pub back: Option<Vec<Command>>,
     /// Machines to make, after the plan is in force.
     pub start: Vec<NewMachine>,
-    /// Machines to end.
-    pub stop: Vec<MachineName>,
+    /// Machines to make anew, in place of those that there are.
+    pub replace: Vec<Replacement>,
+    /// Machines to end, where they live, and to forget.
+    pub gone: Vec<MachineName>,
+    /// Changes of machines that stay.
+    pub amend: Vec<Amendment>,
+    /// Whether those of `gone` and `replace` have to have ended before the commands and the births.
+    pub ends_first: bool,
+}
+
+/// A machine in place of one that is there.
+#[derive(Clone, Debug)]
+pub struct Replacement {
+    /// What is to be.
+    pub machine: NewMachine,
+    /// What is otherwise, a sentence with both operands.
+    pub why: String,
 }
 
 /// A running API. It ends when this is dropped.

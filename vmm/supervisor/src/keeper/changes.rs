@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use actor::Reply;
-use container_core::{Command, Credentials, Effect, Errno, Generation, Plan, Refusal, TaskId};
+use container_core::{
+    Command, Credentials, Effect, Errno, GroupsGeneration, Plan, Refusal, TaskId,
+};
 
 use super::flight::{Flight, Hands, Step};
 use super::{Asker, ChangeError, Keeper, MachineId, Planned, PlannedEffect};
@@ -43,7 +45,7 @@ impl Keeper {
         &mut self,
         by: &Credentials,
         commands: &[Command],
-        generation: Option<Generation>,
+        generation: Option<GroupsGeneration>,
         dry_run: bool,
         reply: Reply<Result<Planned, ChangeError>>,
     ) {
@@ -60,15 +62,15 @@ impl Keeper {
             return self.carry_out(plan, Then::Answer(effects, reply), began);
         }
         reply.send(Ok(Planned {
-            generation: plan.generation(),
+            generation: self.framework.groups_generation(),
             effects,
             committed: false,
             took_ns: None,
         }));
     }
 
-    fn of_generation(&self, wanted: Option<Generation>) -> Result<(), Refusal> {
-        let now = self.framework.generation();
+    fn of_generation(&self, wanted: Option<GroupsGeneration>) -> Result<(), Refusal> {
+        let now = self.framework.groups_generation();
         match wanted.filter(|wanted| *wanted != now) {
             None => Ok(()),
             Some(wanted) => Err(Refusal::new(
@@ -82,7 +84,7 @@ impl Keeper {
     }
 
     /// Effects in the words of a client. Each is about a task that we hold.
-    fn named(&self, effects: &[Effect]) -> Vec<PlannedEffect> {
+    pub(super) fn named(&self, effects: &[Effect]) -> Vec<PlannedEffect> {
         let name = |task: &TaskId| Some(self.tasks.get(*task)?.name.clone());
         let named = effects.iter().filter_map(|effect| {
             Some(match effect {
@@ -154,6 +156,8 @@ impl Keeper {
                     Then::Guest(asker, _) => Some(asker.machine),
                     _ => None,
                 };
+                let by_host = matches!(under_way.then, Then::Answer(..));
+                self.keep_places(&events, by_host);
                 self.record(events, guest);
                 for task in thaws {
                     self.hands().thaw(task);
@@ -176,7 +180,7 @@ impl Keeper {
     fn succeeded(&mut self, then: Then, done: Done) {
         match then {
             Then::Answer(effects, reply) => reply.send(Ok(Planned {
-                generation: self.framework.generation(),
+                generation: self.framework.groups_generation(),
                 effects,
                 committed: true,
                 took_ns: Some(done.took_ns),

@@ -17,7 +17,9 @@ pub mod flight;
 mod hold;
 mod lifecycle;
 mod machines;
+mod places;
 mod reads;
+mod rehearsal;
 mod report;
 mod request;
 mod restart;
@@ -37,9 +39,13 @@ use container_core::{Framework, MachineName, Nanoseconds, ViewId};
 use link::ToMachine;
 use management::Drift;
 
-pub use answer::{AgentAnswer, AgentError, Asker, ChangeError, EventPage, Planned, PlannedEffect};
+pub use answer::{
+    AgentAnswer, AgentError, Asker, ChangeError, EventPage, Planned, PlannedBirth, PlannedEffect,
+    Rehearsed,
+};
 pub use machines::MachineId;
-pub use request::{News, Order, Request};
+pub use rehearsal::Rehearsal;
+pub use request::{Amendment, News, Order, Request};
 
 use crate::runner::Job;
 use crate::wire::{self, Said};
@@ -191,8 +197,18 @@ impl Keeper {
                 dry_run,
                 reply,
             } => self.on_plan(&by, &commands, generation, dry_run, reply),
-            Request::Create { by, machine, reply } => self.on_create(&by, *machine, reply),
+            Request::Create {
+                by,
+                machine,
+                replace,
+                reply,
+            } => self.on_create(&by, *machine, replace, reply),
             Request::Remove { by, machine, reply } => reply.send(self.on_remove(&by, &machine)),
+            Request::Amend {
+                by,
+                amendments,
+                reply,
+            } => reply.send(self.amend(&by, amendments)),
             Request::Order {
                 by,
                 machine,

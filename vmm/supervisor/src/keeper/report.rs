@@ -20,7 +20,7 @@ impl Keeper {
             machines: self
                 .machines
                 .iter()
-                .map(|(_, machine)| machine_row(machine))
+                .map(|(_, machine)| self.machine_row(machine))
                 .collect(),
             drift: self.drift.iter().cloned().collect(),
             ledger: self.ledger(),
@@ -89,6 +89,10 @@ impl Keeper {
         }
     }
 
+    pub(super) fn machine_row(&self, machine: &Machine) -> management::Machine {
+        machine_row(machine, self.launching.contains_key(machine.name()))
+    }
+
     fn ledger(&self) -> Ledger {
         let settled = self.machines.settled();
         let sums = self.framework.ledger();
@@ -102,7 +106,8 @@ impl Keeper {
     }
 }
 
-pub(super) fn machine_row(machine: &Machine) -> management::Machine {
+/// A machine's row; `launching` where a process for its next life is being started.
+fn machine_row(machine: &Machine, launching: bool) -> management::Machine {
     let after = |at: Option<u64>| at.map(|at| at.saturating_sub(machine.times.spawned));
     management::Machine {
         name: machine.name().to_string(),
@@ -113,6 +118,8 @@ pub(super) fn machine_row(machine: &Machine) -> management::Machine {
         go_after_ns: after(machine.times.go),
         first_output_after_ns: after(machine.times.first_output),
         ended_after_ns: after(machine.times.ended),
+        restart: machine.asked.restart.word().into(),
+        restarting: machine.restart_at.is_some() || launching,
         // Known before the process is gone; whoever waits for it would then find a machine that still lives.
         end: machine
             .verdict

@@ -45,7 +45,7 @@ const PUSH_AGAIN: Duration = Duration::from_millis(1);
 
 /// What one guest sees.
 pub(super) struct Sight {
-    view: ViewId,
+    pub(super) view: ViewId,
     log: EventLog<ViewEvent>,
     /// A session has subscribed.
     watched: bool,

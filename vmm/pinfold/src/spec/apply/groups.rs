@@ -105,6 +105,27 @@ pub(super) fn change(
     is_as_wanted(way, name)
 }
 
+/// Take a hierarchy away that was not there: its tasks to the root, its groups away, and it goes.
+///
+/// # Errors
+/// What the framework refuses.
+pub(super) fn unmount(way: &mut Way<'_>, name: &HierarchyName) -> Result<(), Refusal> {
+    let root = GroupPath::root(name);
+    for group in way.scratch.walk(name)?.into_iter().rev() {
+        if group.path.is_root() {
+            continue;
+        }
+        for task in group.tasks {
+            let group = root.clone();
+            way.take(Command::Attach { group, task })?;
+        }
+        way.take(Command::Rmdir { group: group.path })?;
+    }
+    way.take(Command::Unmount {
+        hierarchy: name.clone(),
+    })
+}
+
 /// Paths, parents before children.
 fn paths(framework: &Framework, name: &HierarchyName) -> Result<Vec<GroupPath>, Refusal> {
     let walk = framework.walk(name)?.into_iter();

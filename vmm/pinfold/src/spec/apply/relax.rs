@@ -99,10 +99,13 @@ pub(super) fn flags(
                 .flatten()
                 .filter(|other| *other != group);
             let (cpus, mems) = reach[group];
-            let overlaps = others.any(|other| match file {
-                "cpuset.cpu_exclusive" => reach[other].0.intersects(&cpus),
-                _ => reach[other].1.intersects(&mems),
-            });
+            // Of an exclusive group that has nothing there may be any number; of others, as many as CPUs and nodes.
+            let overlaps = match file {
+                "cpuset.cpu_exclusive" => {
+                    !cpus.is_empty() && others.any(|other| reach[other].0.intersects(&cpus))
+                }
+                _ => !mems.is_empty() && others.any(|other| reach[other].1.intersects(&mems)),
+            };
             let is_wanted = wanted.contains(group);
             let is_unwanted = is_wanted && read(way.target, group, file)? != "1";
             let is_to_be_empty = is_wanted

@@ -5,6 +5,7 @@
     reason = "what utoipa's macro writes is qualified"
 )]
 
+pub mod apply;
 pub mod events;
 pub mod groups;
 pub mod lifecycle;
@@ -12,6 +13,7 @@ pub mod machines;
 pub mod plan;
 pub mod show;
 pub mod tasks;
+mod wait;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use container_core::{Command, Credentials, Framework, Tid};
+use container_core::{Command, Credentials, Framework, GroupPath, Tid};
 use link::{Guest, MachineConfig};
 use management::api::{ApplyRequest, Problem};
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub struct Served {
     pub path: PathBuf,
 }
 
-/// A language of specs: `mkdir GROUP` a line; a machine needs `memory`.
+/// A language of specs: `mkdir GROUP` and `vm NAME`, a line each, and what the way back is to be; a machine needs `memory`.
 pub struct Lines;
 
 impl Specs for Lines {
@@ -38,19 +38,7 @@ impl Specs for Lines {
                 ..Problem::default()
             });
         }
-        Ok(NewMachine {
-            name: name.parse().unwrap(),
-            config: MachineConfig {
-                name: name.into(),
-                memory_bytes: 4 << 20,
-                vcpus: 1,
-                guest: Guest::Tiny { script: Vec::new() },
-                vsock: None,
-            },
-            placement: Placement::default(),
-            agent: None,
-            restart: Restart::No,
-        })
+        Ok(new_machine(name))
     }
 
     fn apply(&self, request: &ApplyRequest, _: &Known) -> Result<Wanted, Problem> {
@@ -58,13 +46,41 @@ impl Specs for Lines {
             .spec
             .lines()
             .filter_map(|line| line.strip_prefix("mkdir "));
-        let commands = groups.map(|group| management::api::Command::Mkdir {
-            group: group.into(),
-        });
+        let groups: Vec<GroupPath> = groups.map(|group| group.parse().unwrap()).collect();
+        let removals = groups.iter().rev().cloned();
+        let back: Vec<Command> = removals.map(|group| Command::Rmdir { group }).collect();
+        let commands = groups.into_iter().map(|group| Command::Mkdir { group });
+        let start = request
+            .spec
+            .lines()
+            .filter_map(|line| line.strip_prefix("vm "));
+        let says = |what: &str| request.spec.lines().any(|line| line == what);
         Ok(Wanted {
             commands: commands.collect(),
+            back: match (says("no way back"), says("a way back to nowhere")) {
+                (true, _) => None,
+                (_, true) => Some([&back[..], &back[..]].concat()),
+                _ => Some(back),
+            },
+            start: start.map(new_machine).collect(),
             ..Wanted::default()
         })
+    }
+}
+
+fn new_machine(name: &str) -> NewMachine {
+    NewMachine {
+        name: name.parse().unwrap(),
+        config: MachineConfig {
+            name: name.into(),
+            memory_bytes: 4 << 20,
+            vcpus: 1,
+            guest: Guest::Tiny { script: Vec::new() },
+            vsock: None,
+        },
+        placement: Placement::default(),
+        agent: None,
+        restart: Restart::No,
     }
 }
 
