@@ -306,7 +306,7 @@ impl Coverage {
         match row.needs {
             Need::AbsentCpu if !has_absent_cpu => Some("every possible CPU is present"),
             Need::EveryCpu if has_absent_cpu => Some("not every possible CPU is present"),
-            Need::Alone if self.exclusive == 0 => Some("other cpusets stand below the root"),
+            Need::Alone if self.refused_exclusive > 0 => Some("another cpuset stands beside"),
             _ => None,
         }
     }

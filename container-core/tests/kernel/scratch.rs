@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use container_core::{CpuSet, Errno, HostResources};
 use rustix::fs::{FlockOperation, flock};
 
+use crate::operation::FLAGS;
 use crate::threads;
 
 /// Where a cgroup-v1 cpuset hierarchy is mounted, if it is.
@@ -23,8 +24,11 @@ pub const MOUNT: &str = "/sys/fs/cgroup/cpuset";
 
 const PREFIX: &str = "pinfold-diff-";
 
-/// Longest wait for another run of this test, or another cpuset, to go away.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for another cpuset to go away, and for what the kernel does in its own time.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longest wait for another run of this test, whose sequence may itself be waiting.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What both sides say to a change.
 pub type Answer = Result<(), Errno>;
@@ -51,7 +55,9 @@ impl Mount {
         }
         let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
         if !own.lines().any(|line| line.ends_with(":cpuset:/")) {
-            return Err("this test stands in a cpuset below the root".into());
+            return Err(
+                "this test does not stand in the root of a hierarchy of cpuset alone".into(),
+            );
         }
         if !read(&root.join("release_agent"))?.trim().is_empty() {
             return Err("the cpuset hierarchy has a release agent, which must not run".into());
@@ -70,11 +76,11 @@ impl Mount {
                 host.allowed_cpus
             ));
         }
-        let mask = threads::affinity(threads::own_tid());
-        if mask != Ok(host.allowed_cpus) {
-            return Err(format!(
-                "this test was started with an affinity of {mask:?}"
-            ));
+        let mask = threads::affinity(threads::own_tid())
+            .map_err(|errno| format!("sched_getaffinity: {errno:?}"))?;
+        if mask != host.allowed_cpus {
+            let all = host.allowed_cpus;
+            return Err(format!("this test may run on CPUs {mask} only, of {all}"));
         }
         let directory = File::open(root).map_err(|error| error.to_string())?;
         let most_list_bytes =
@@ -103,8 +109,9 @@ impl Mount {
             .directory
             .try_clone()
             .expect("a descriptor is duplicated");
-        let tried =
-            patiently(|| flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok());
+        let tried = patiently(LOCK_PATIENCE, || {
+            flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok()
+        });
         assert!(tried, "another run of this test holds {MOUNT}");
         Lock { directory }
     }
@@ -150,19 +157,24 @@ impl Scratch {
     /// Make it exclusive, so that groups below may be. False where another cpuset stands beside it,
     /// which would be kept from its CPUs, and stays.
     pub fn make_exclusive(&self) -> bool {
-        patiently(|| {
+        let set = |value: &[u8]| FLAGS.map(|file| write(&self.path.join(file), value));
+        patiently(PATIENCE, || {
             let beside = subdirectories(Path::new(MOUNT));
-            beside.iter().all(|path| *path == self.path)
-                && ["cpuset.cpu_exclusive", "cpuset.mem_exclusive"]
-                    .iter()
-                    .all(|file| write(&self.path.join(file), b"1").is_ok())
+            if beside.iter().any(|path| *path != self.path) {
+                return false;
+            }
+            let is_set = set(b"1").iter().all(Result::is_ok);
+            if !is_set {
+                set(b"0");
+            }
+            is_set
         })
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if !patiently(|| remove(&self.path)) {
+        if !patiently(PATIENCE, || remove(&self.path)) {
             println!("a scratch cpuset is left at {}", self.path.display());
         }
     }
@@ -267,11 +279,11 @@ fn last_of(path: &str) -> Result<u32, String> {
     last.parse().map_err(|error| format!("{path}: {error}"))
 }
 
-/// Try until it is done; false where it is not in ten seconds.
-pub fn patiently(mut attempt: impl FnMut() -> bool) -> bool {
+/// Try until it is done; false where it is not in time.
+pub fn patiently(patience: Duration, mut attempt: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     while !attempt() {
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > patience {
             return false;
         }
         std::thread::sleep(Duration::from_millis(1));

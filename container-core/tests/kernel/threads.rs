@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use container_core::{CpuSet, Errno, MAX_CPUS};
 use rustix::thread::{Pid, Uid};
 
-use crate::scratch::{Answer, errno, patiently, write};
+use crate::scratch::{Answer, PATIENCE, errno, patiently, write};
 
 /// Whose thread a [`Hand`] is: nobody's in particular.
 pub const OTHER_UID: u32 = 65534;
@@ -62,7 +62,7 @@ impl Thread {
         drop(orders);
         handle.join().expect("a thread does not panic");
         assert!(
-            patiently(|| is_gone(tid)),
+            patiently(PATIENCE, || is_gone(tid)),
             "thread {tid} is gone soon after its end"
         );
     }
