@@ -17,6 +17,7 @@ mod ask;
 mod events;
 mod extract;
 mod feed;
+mod listing;
 mod metrics;
 mod openapi;
 mod patience;

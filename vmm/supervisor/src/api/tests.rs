@@ -3,6 +3,7 @@
 mod apply;
 mod crowd;
 mod document;
+mod listing;
 mod names;
 mod refused;
 mod rights;

@@ -29,6 +29,13 @@ impl Keeper {
                 }
                 reply.send(self.framework.read(&by, &group, &file));
             }
+            Request::Tasks {
+                by,
+                group,
+                cursor,
+                most,
+                reply,
+            } => reply.send(self.framework.tasks_after(&by, &group, cursor, most)),
             Request::Files { group, reply } => reply.send(self.framework.files(&group)),
             Request::Hierarchies(reply) => reply.send(self.framework.hierarchies()),
             Request::ProcGroups(reply) => reply.send(self.framework.proc_groups()),

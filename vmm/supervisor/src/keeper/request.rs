@@ -3,7 +3,8 @@
 use actor::Reply;
 use agent_protocol::Ask;
 use container_core::{
-    Command, Credentials, GroupPath, GroupsGeneration, HierarchyInfo, MachineName, Refusal, TaskId,
+    Command, Credentials, GroupPath, GroupsGeneration, HierarchyInfo, MachineName, Refusal,
+    TaskCursor, TaskId, TaskPage,
 };
 use host::ExactCounter;
 use management::Report;
@@ -44,6 +45,19 @@ pub enum Request {
         file: String,
         /// The file's text.
         reply: Reply<Result<String, Refusal>>,
+    },
+    /// A page of a group's tasks.
+    Tasks {
+        /// Who asks.
+        by: Credentials,
+        /// Of which group.
+        group: GroupPath,
+        /// Where the page before ended; None for the first.
+        cursor: Option<TaskCursor>,
+        /// At most so many.
+        most: usize,
+        /// ENOENT where there is no such group, EACCES without the right to read it.
+        reply: Reply<Result<TaskPage, Refusal>>,
     },
     /// The names of a group's control files.
     Files {
@@ -248,6 +262,7 @@ impl Request {
             Request::Rehearse(..)
             | Request::Find(..)
             | Request::Read { .. }
+            | Request::Tasks { .. }
             | Request::Files { .. }
             | Request::Hierarchies(_)
             | Request::ProcGroups(_)

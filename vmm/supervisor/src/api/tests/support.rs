@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use container_core::{Command, Credentials, Framework, GroupPath, Tid};
+use container_core::{Command, Credentials, Framework, GroupPath, TaskKind, TaskName, Tid};
 use link::{Guest, MachineConfig};
 use management::api::{ApplyRequest, Problem};
 use serde_json::Value;
@@ -114,9 +114,48 @@ fn framework() -> (Framework, Vec<container_core::Event>) {
     (framework, history)
 }
 
+/// The same with so many tasks in `plain:/crowd`, a hierarchy without subsystems.
+fn crowded(tasks: u16) -> (Framework, Vec<container_core::Event>) {
+    let (mut framework, history) = framework();
+    let crowd: GroupPath = "plain:/crowd".parse().unwrap();
+    let mut commands = vec![
+        Command::Mount {
+            hierarchy: "plain".parse().unwrap(),
+            subsystems: Vec::new(),
+        },
+        Command::Mkdir {
+            group: crowd.clone(),
+        },
+    ];
+    for vcpu in 0..tasks {
+        let (task, machine) = (framework.allocate_task(), "crowd".parse().unwrap());
+        let kind = TaskKind::Vcpu(vcpu);
+        let name = TaskName { machine, kind };
+        let tid = Tid(100_000_000 + u32::from(vcpu));
+        let parent = None;
+        commands.push(Command::Fork {
+            task,
+            name,
+            tid,
+            parent,
+        });
+        let group = crowd.clone();
+        commands.push(Command::Attach { group, task });
+    }
+    let plan = framework.plan(&Credentials::ROOT, &commands).unwrap();
+    framework.commit(plan).unwrap();
+    (framework, history)
+}
+
 /// A supervisor with two hierarchies.
 pub fn supervisor(onlooker: Onlooker) -> Supervisor {
-    let (framework, history) = framework();
+    supervisor_of(framework(), onlooker)
+}
+
+fn supervisor_of(
+    (framework, history): (Framework, Vec<container_core::Event>),
+    onlooker: Onlooker,
+) -> Supervisor {
     Supervisor::start(Config {
         framework,
         history,
@@ -130,13 +169,22 @@ pub fn supervisor(onlooker: Onlooker) -> Supervisor {
 
 impl Served {
     pub fn start() -> Self {
+        Self::start_with(framework())
+    }
+
+    /// With so many tasks in `plain:/crowd`.
+    pub fn crowded(tasks: u16) -> Self {
+        Self::start_with(crowded(tasks))
+    }
+
+    fn start_with(state: (Framework, Vec<container_core::Event>)) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("pinfold-api-{}-{number}.sock", std::process::id());
         let path = std::env::temp_dir().join(name);
         let listener = UnixListener::bind(&path).unwrap();
         let (onlooker, feed) = feed();
-        let supervisor = supervisor(onlooker);
+        let supervisor = supervisor_of(state, onlooker);
         let owner = rustix::process::geteuid().as_raw();
         let keeper = supervisor.keeper().clone();
         let handle = start(listener, keeper, feed, Arc::new(Lines), owner).unwrap();
