@@ -86,6 +86,8 @@ pub enum Step {
     /// Which of the first views asks.
     Guest(usize, Vec<Ask>),
     Charge(u64),
+    /// A machine does with a vCPU what it was told.
+    Obey(usize),
     /// A neighbour's view is closed, and opened elsewhere.
     Open(usize),
 }
@@ -160,6 +162,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..4usize, proptest::collection::vec(asks(), 2..4))
             .prop_map(|(view, asks)| Step::Guest(view, asks)),
         1 => (1..1000u64).prop_map(Step::Charge),
+        2 => (0..100usize).prop_map(Step::Obey),
         1 => (0..100usize).prop_map(Step::Open),
     ];
     proptest::collection::vec(step, 10..50)
@@ -331,6 +334,20 @@ impl Village {
             .framework
             .commit(plan)
             .expect("nothing was committed since");
+        self.show(&events);
+        events
+    }
+
+    /// The machine of this task does what it was told, and says so.
+    pub fn obey(&mut self, task: TaskId) -> Vec<Event> {
+        let frozen = self.framework.is_to_be_held(task);
+        let events = self.framework.note_held(task, frozen).unwrap();
+        self.show(&events);
+        events
+    }
+
+    /// Each view sees just what the model says of it.
+    fn show(&mut self, events: &[Event]) {
         self.framework.check_invariants();
         for view in &mut self.views {
             let modelled: Vec<ViewEvent> =
@@ -346,7 +363,6 @@ impl Village {
                 view.machine
             );
         }
-        events
     }
 
     /// What web was told by the last commit, all its views together.
