@@ -1,5 +1,10 @@
 //! docs/semantics.md names tests, and those are there.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes only test functions for tests"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
