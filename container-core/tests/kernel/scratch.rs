@@ -157,15 +157,19 @@ impl Scratch {
     /// Make it exclusive, so that groups below may be. False where another cpuset stands beside it,
     /// which would be kept from its CPUs, and stays.
     pub fn make_exclusive(&self) -> bool {
-        let set = |value: &[u8]| FLAGS.map(|file| write(&self.path.join(file), value));
+        let set = |value: &[u8]| {
+            let written = FLAGS.map(|file| write(&self.path.join(file), value));
+            written.iter().all(Result::is_ok)
+        };
         patiently(PATIENCE, || {
             let beside = subdirectories(Path::new(MOUNT));
             if beside.iter().any(|path| *path != self.path) {
                 return false;
             }
-            let is_set = set(b"1").iter().all(Result::is_ok);
+            let is_set = set(b"1");
             if !is_set {
-                let _ = set(b"0"); // Each is as good as it gets: the cpuset is given up.
+                // One of the two may be.
+                set(b"0");
             }
             is_set
         })
