@@ -249,7 +249,7 @@ pub struct Amended {
     /// When it is started anew from now on: `no`, `on-failure`, `always`; absent where that stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<String>,
-    /// Whether its tasks go elsewhere at its next start. Those that live are moved by the commands.
+    /// Whether its tasks go elsewhere at its next start, though no command moves them.
     pub groups: bool,
 }
 
