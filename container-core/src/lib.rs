@@ -30,8 +30,8 @@ pub use credentials::Credentials;
 pub use effect::Effect;
 pub use event::Event;
 pub use framework::{
-    Framework, Generation, GroupInfo, GroupsGeneration, HierarchyInfo, HostResources, Ledger, Owner,
-    TaskInfo,
+    Framework, Generation, GroupInfo, GroupsGeneration, HierarchyInfo, HostResources, Ledger,
+    Owner, TaskInfo,
 };
 pub use name::{GroupPath, HierarchyName, MachineName};
 pub use quantity::{Cycles, Nanoseconds, Reading, Usage};

@@ -1,5 +1,11 @@
 //! `pinfold apply`.
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+
 use management::api::{Applied, ApplyRequest, Plan};
 use management::client::Client;
 
@@ -38,7 +44,9 @@ fn a_dry_run_changes_nothing_and_a_second_apply_finds_nothing_to_do() {
         would.contains("would hierarchy mount placement cpuset\n"),
         "{would}"
     );
-    let placed = format!("would start web\nwould place web/vcpu0 in placement:/gold, billing:/tenant, on CPUs {cpu}\n");
+    let placed = format!(
+        "would start web\nwould place web/vcpu0 in placement:/gold, billing:/tenant, on CPUs {cpu}\n"
+    );
     assert!(would.contains(&placed), "{would}");
     assert!(would.ends_with("nothing was changed\n"), "{would}");
     assert_eq!(serve.must(&["hierarchy", "ls"]), "");
@@ -62,7 +70,10 @@ fn a_dry_run_changes_nothing_and_a_second_apply_finds_nothing_to_do() {
 
     serve.file("less.toml", &groups);
     let would = serve.must(&["apply", "less.toml", "--dry-run"]);
-    assert!(would.contains("would stop web\nwould remove web\n"), "{would}");
+    assert!(
+        would.contains("would stop web\nwould remove web\n"),
+        "{would}"
+    );
     serve.machine_is("web", "running");
     let done = serve.must(&["apply", "less.toml"]);
     assert_eq!(
@@ -219,14 +230,18 @@ fn a_machine_that_runs_otherwise_is_made_anew_and_the_others_are_not_touched() {
     assert_ne!(pid(&report, "m"), was);
     assert_eq!(pid(&report, "other"), stays);
     assert_pinned(&report);
-    let ended = report.events.iter().find(|event| {
-        event.kind == "machine_ended" && event.machine.as_deref() == Some("m")
-    });
+    let ended = report
+        .events
+        .iter()
+        .find(|event| event.kind == "machine_ended" && event.machine.as_deref() == Some("m"));
     assert_eq!(ended.expect("it ended").text, "m has ended: stopped");
 
     // In the way: the only seat is to be another's, and its group is to go.
     let n = vm("n", on).replace("vm.m", "vm.n");
-    serve.must(&["apply", &serve.file("s.toml", &[P, &one_to_one, &n, &other].concat())]);
+    serve.must(&[
+        "apply",
+        &serve.file("s.toml", &[P, &one_to_one, &n, &other].concat()),
+    ]);
     let report = serve.machine_is("n", "running");
     assert_pinned(&report);
     serve.must(&["apply", &serve.file("s.toml", &[P, &other].concat())]);
@@ -253,7 +268,10 @@ fn a_refused_apply_stops_no_machine() {
         "[group.\"p:/one\"]\nfiles = {{ \"cpuset.cpus\" = \"{cpu}\", \"cpuset.placement\" = \"one-to-one\" }}\n{}groups = [\"p:/one\"]\n",
         other
     );
-    for bad in [[P, &*two].concat(), [P, "[hierarchy.r]\nsubsystems = [\"cpuacct\"]\n"].concat()] {
+    for bad in [
+        [P, &*two].concat(),
+        [P, "[hierarchy.r]\nsubsystems = [\"cpuacct\"]\n"].concat(),
+    ] {
         let spec = serve.file("bad.toml", &bad);
         for more in [&[][..], &["--dry-run"]] {
             let args = [&["apply", &*spec][..], more].concat();
@@ -295,9 +313,15 @@ fn an_apply_whose_machine_cannot_be_built_is_taken_back_whole() {
     serve.must(&["apply", &spec, "--dry-run"]);
     let (code, out, err) = serve.cli(&["apply", &spec]);
     assert_eq!((code, &*out), (Some(1), ""), "no rule refused it: {err}");
-    assert!(err.contains("machine bad could not be started: could not be built"), "{err}");
+    assert!(
+        err.contains("machine bad could not be started: could not be built"),
+        "{err}"
+    );
     assert!(err.contains("the groups are as they were"), "{err}");
-    assert!(err.contains("machine old, which was ended for it, runs anew"), "{err}");
+    assert!(
+        err.contains("machine old, which was ended for it, runs anew"),
+        "{err}"
+    );
     assert_eq!(groups(&serve), state);
     let report = serve.machine_is("old", "running");
     let mut names: Vec<&str> = report.machines.iter().map(|one| &*one.name).collect();
@@ -316,7 +340,12 @@ fn a_restart_policy_alone_and_groups_are_changed_while_a_machine_runs() {
         return;
     };
     let serve = Serve::start();
-    let groups = [P, &group("a", &cpu.to_string()), &group("b", &other.to_string())].concat();
+    let groups = [
+        P,
+        &group("a", &cpu.to_string()),
+        &group("b", &other.to_string()),
+    ]
+    .concat();
     let spec = |text: String| serve.file("s.toml", &[&*groups, &text].concat());
     serve.must(&["apply", &spec(vm("m", "groups = [\"p:/a\"]"))]);
     let was = pid(&serve.machine_is("m", "running"), "m");
@@ -327,9 +356,15 @@ fn a_restart_policy_alone_and_groups_are_changed_while_a_machine_runs() {
     serve.must(&["apply", &to]);
     let report = serve.machine_is("m", "running");
     assert_eq!(pid(&report, "m"), was, "it runs on");
-    assert_eq!(serve.json(&["vm", "show", "m", "--json"])["restart"], "always");
+    assert_eq!(
+        serve.json(&["vm", "show", "m", "--json"])["restart"],
+        "always"
+    );
     for tid in threads(was) {
-        assert_eq!(affinity(was, tid).expect("a live thread").to_string(), other.to_string());
+        assert_eq!(
+            affinity(was, tid).expect("a live thread").to_string(),
+            other.to_string()
+        );
     }
     assert!(serve.must(&["apply", &to]).starts_with("everything is as"));
     // The policy is in force, and it comes back to where it was moved.
@@ -355,7 +390,9 @@ fn no_plan_and_no_apply_is_refused_for_machines_that_start_and_end_beside_it() {
     }
     let serve = Serve::start();
     let names = ["m0", "m1", "m2", "m3"];
-    let machines: String = names.map(|name| vm(name, "").replace("halt", "exit")).concat();
+    let machines: String = names
+        .map(|name| vm(name, "").replace("halt", "exit"))
+        .concat();
     let without = [P, &machines].concat();
     let with = [P, "[group.\"p:/x\"]\n", &machines].concat();
     let apply = |client: &Client, spec: &str| {
@@ -390,10 +427,81 @@ fn no_plan_and_no_apply_is_refused_for_machines_that_start_and_end_beside_it() {
                 "commands": [{"op": "rmdir", "group": "p:/x"}], "generation": seen.generation,
             });
             let bound = client.post("/v1/plan", &bound);
-            bound.unwrap_or_else(|error| panic!("a plan of generation {}: {error}", seen.generation));
+            bound.unwrap_or_else(|error| {
+                panic!("a plan of generation {}: {error}", seen.generation)
+            });
             rounds += 1;
         }
         let lives = serve.hears("machine_started");
         assert!(lives >= 4 * 12, "{lives} lives");
     });
+}
+
+#[test]
+fn an_apply_goes_on_to_its_end_without_its_client() {
+    if !kvm() {
+        return;
+    }
+    let serve = Serve::start();
+    let before = vm("m", "");
+    serve.must(&["apply", &serve.file("s.toml", &before)]);
+    let was = pid(&serve.machine_is("m", "running"), "m");
+    let after = before.replace("16M", "32M");
+    let body = serde_json::json!({"spec": after, "file": "/s.toml"}).to_string();
+    let mut gone = UnixStream::connect(serve.socket()).expect("it listens");
+    let length = body.len();
+    write!(
+        gone,
+        "POST /v1/apply HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .expect("it reads");
+    serve.hears("machine_ended");
+    drop(gone);
+    serve.report_where("m is made anew", |report| {
+        let mut machines = report.machines.iter();
+        machines.any(|one| one.name == "m" && one.pid != was && one.state == "running")
+    });
+    let spec = serve.file("s.toml", &after);
+    assert!(
+        serve
+            .must(&["apply", &spec])
+            .starts_with("everything is as")
+    );
+}
+
+#[test]
+fn an_apply_shows_its_progress_on_a_terminal_and_its_answer_where_it_always_does() {
+    if !kvm() {
+        return;
+    }
+    let serve = Serve::start();
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    unlockpt(&ours).expect("our terminal");
+    let name = ptsname(&ours, Vec::new()).expect("our terminal");
+    let text = |args: &[&str]| {
+        let theirs = open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("its end");
+        let mut command = serve.command(args);
+        command.env("TERM", "xterm").stderr(theirs);
+        let done = command.output().expect("it runs");
+        assert_eq!(done.status.code(), Some(0));
+        // A line of ours, so that there is an end to what is read.
+        let theirs = open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("its end");
+        rustix::io::write(&theirs, b"#\n").expect("its end");
+        let mut shown = Vec::new();
+        while !shown.contains(&b'#') {
+            let mut piece = [0; 4096];
+            let read = rustix::io::read(&ours, &mut piece).expect("our end");
+            shown.extend_from_slice(&piece[..read]);
+        }
+        let out = String::from_utf8(done.stdout).expect("text");
+        (out, String::from_utf8_lossy(&shown).into_owned())
+    };
+    let spec = serve.file("s.toml", &[vm("a", ""), vm("b", "")].concat());
+    let (out, shown) = text(&["apply", &spec]);
+    assert!(out.starts_with("start a\nstart b\n"), "{out}");
+    assert!(shown.contains("0/2 apply"), "{shown:?}");
+    let spec = serve.file("s.toml", &vm("a", ""));
+    let (out, shown) = text(&["apply", &spec, "--json"]);
+    assert!(out.starts_with('{'), "{out}");
+    assert_eq!(shown, "#\r\n", "nothing beside JSON");
 }

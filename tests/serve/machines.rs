@@ -115,7 +115,12 @@ fn a_followed_log_ends_with_its_machine_and_goes_on_over_a_restart() {
         assert!(all.ends_with("vcpu0: second\n"), "{all}");
     }
 
-    let again = file(&serve, "again", &["print life", "exit"], "restart = \"always\"");
+    let again = file(
+        &serve,
+        "again",
+        &["print life", "exit"],
+        "restart = \"always\"",
+    );
     serve.must(&["vm", "create", &again]);
     let mut log = serve.follow(&["vm", "log", "-f", "again"]);
     log.line("vcpu0: life");
@@ -140,18 +145,30 @@ fn a_create_says_what_it_would_do_and_waits_until_the_guest_runs() {
     let expected = ["vcpu0", "io", "control"]
         .map(|kind| format!("would place m/{kind} in placement:/gold, on CPUs {cpu}\n"))
         .concat();
-    assert_eq!(would, format!("{expected}would start m\nnothing was changed\n"));
+    assert_eq!(
+        would,
+        format!("{expected}would start m\nnothing was changed\n")
+    );
     let json = serve.json(&["vm", "create", &spec, "--dry-run", "--json"]);
     assert_eq!(json["births"][0]["groups"][0], "placement:/gold", "{json}");
     assert_eq!(serve.must(&["vm", "ls"]), "");
 
     let made = serve.json(&["vm", "create", &spec, "--json"]);
-    assert_eq!((&made["name"], &made["state"]), (&"m".into(), &"running".into()));
+    assert_eq!(
+        (&made["name"], &made["state"]),
+        (&"m".into(), &"running".into())
+    );
     serve.must_refuse(&["vm", "create", &spec, "--dry-run"], "EEXIST");
     serve.must(&["vm", "stop", "--wait", "m"]);
     serve.must(&["vm", "rm", "m"]);
 
-    serve.must(&["group", "set", "placement:/gold", "cpuset.placement", "one-to-one"]);
+    serve.must(&[
+        "group",
+        "set",
+        "placement:/gold",
+        "cpuset.placement",
+        "one-to-one",
+    ]);
     let two = file(&serve, "m", &["halt"], in_gold);
     let text = std::fs::read_to_string(&two).expect("our file");
     let two = serve.file("m.toml", &text.replace("vcpus = 1", "vcpus = 2"));
@@ -161,7 +178,10 @@ fn a_create_says_what_it_would_do_and_waits_until_the_guest_runs() {
     let nowhere = "vsock = { path = \"/proc/v.sock\" }";
     let bad = file(&serve, "bad", &["halt"], nowhere);
     let (code, _, err) = serve.cli(&["vm", "create", &bad]);
-    assert!(code == Some(1) && err.contains("could not be built"), "{err}");
+    assert!(
+        code == Some(1) && err.contains("could not be built"),
+        "{err}"
+    );
     serve.must(&["vm", "rm", "bad"]);
     let at_once = serve.json(&["vm", "create", &bad, "--no-wait", "--json"]);
     assert_eq!(at_once["name"], "bad");

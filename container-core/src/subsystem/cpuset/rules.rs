@@ -348,7 +348,10 @@ mod tests {
         }
         let plan = framework.plan(&Credentials::ROOT, &commands).unwrap();
         let compared = COMPARED.with(Cell::take);
-        assert!(compared <= 3 * SIBLINGS, "{compared} pairs of {SIBLINGS} siblings");
+        assert!(
+            compared <= 3 * SIBLINGS,
+            "{compared} pairs of {SIBLINGS} siblings"
+        );
         framework.commit(plan).unwrap();
         // Those that are held against each other are the right ones.
         for (group, cpus) in [("p:/7", "0-1"), ("p:/0", "0-1")] {
@@ -359,7 +362,10 @@ mod tests {
         let rmdir = Command::Rmdir {
             group: "p:/0".parse().unwrap(),
         };
-        let plan = framework.plan(&Credentials::ROOT, &[rmdir, write("p:/7", "cpuset.cpus", "0-1")]);
+        let plan = framework.plan(
+            &Credentials::ROOT,
+            &[rmdir, write("p:/7", "cpuset.cpus", "0-1")],
+        );
         framework.commit(plan.unwrap()).unwrap();
         let flag = [write("p:/7", "cpuset.cpu_exclusive", "1")];
         assert!(framework.plan(&Credentials::ROOT, &flag).is_err());

@@ -108,9 +108,9 @@ fn told(applied: &Applied, dry_run: bool, spec: &Path) -> String {
         let name = &change.machine;
         let restart = change.restart.as_ref();
         let restart = restart.map(|restart| format!("have {name} restart: {restart}"));
-        let groups = change.groups.then(|| {
-            format!("have {name} stand where the spec says at its next start")
-        });
+        let groups = change
+            .groups
+            .then(|| format!("have {name} stand where the spec says at its next start"));
         restart.into_iter().chain(groups)
     });
     let lines = commands.chain(effects).chain(stops).chain(starts);

@@ -101,7 +101,9 @@ impl Seen {
             Some(last) => format!("/v1/events?since={}", route::component(last)),
             None => "/v1/events?limit=0".to_owned(),
         };
-        let page = client.get(&query).and_then(|answer| answer.json::<EventPage>());
+        let page = client
+            .get(&query)
+            .and_then(|answer| answer.json::<EventPage>());
         let Ok(page) = page else { return };
         let is_first = self.last.replace(page.last).is_none();
         for event in page.events.iter().filter(|_| !is_first) {
@@ -110,7 +112,9 @@ impl Seen {
     }
 
     fn see(&mut self, event: &Event, waited: &Waited, bar: &ProgressBar) {
-        let Some(machine) = &event.machine else { return };
+        let Some(machine) = &event.machine else {
+            return;
+        };
         if !waited.machines.contains(machine) {
             return;
         }

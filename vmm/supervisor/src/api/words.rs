@@ -1,8 +1,6 @@
 //! The words of the API in those of the keeper, and back.
 
-use container_core::{
-    Command, Framework, GroupPath, HierarchyInfo, HierarchyName, TaskId,
-};
+use container_core::{Command, Framework, GroupPath, HierarchyInfo, HierarchyName, TaskId};
 use management::api;
 
 use super::ask::Client;

@@ -2,9 +2,7 @@
 
 use actor::Reply;
 use agent_protocol::Answer;
-use container_core::{
-    CpuSet, GroupPath, GroupsGeneration, MachineName, Refusal, TaskId, TaskName,
-};
+use container_core::{CpuSet, GroupPath, GroupsGeneration, MachineName, Refusal, TaskId, TaskName};
 
 use super::MachineId;
 use crate::EventId;

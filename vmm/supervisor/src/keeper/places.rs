@@ -73,7 +73,11 @@ impl Keeper {
             let end = machine.verdict.as_deref().unwrap_or_default();
             if machine.restart_at.is_some() && !wants_restart(amendment.restart, end) {
                 machine.restart_at = None;
-                self.tell_of(id, "machine_stays_ended", "is not started again, by its policy");
+                self.tell_of(
+                    id,
+                    "machine_stays_ended",
+                    "is not started again, by its policy",
+                );
             }
         }
         self.tell_if_all_ended();

@@ -8,9 +8,7 @@ use container_core::{
 use host::ExactCounter;
 use management::Report;
 
-use super::{
-    AgentAnswer, Asker, ChangeError, EventPage, MachineId, Planned, Rehearsal, Rehearsed,
-};
+use super::{AgentAnswer, Asker, ChangeError, EventPage, MachineId, Planned, Rehearsal, Rehearsed};
 use crate::agent;
 use crate::wire::Said;
 use crate::{EventId, Launch, NewMachine, Placement, Restart};

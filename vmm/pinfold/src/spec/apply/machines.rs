@@ -70,7 +70,9 @@ fn amendment(wanted: &MachineSpec, running: &KnownMachine) -> Option<Amendment> 
     for kind in wanted.kinds() {
         let has = asked.placement.groups_of(kind);
         for group in wanted.groups_of(kind) {
-            let mut same = has.iter().filter(|has| has.hierarchy() == group.hierarchy());
+            let mut same = has
+                .iter()
+                .filter(|has| has.hierarchy() == group.hierarchy());
             // Where no group is named, a task stands in the root.
             if same.next().map_or(!group.is_root(), |has| *has != group) {
                 placement.put(kind, group);

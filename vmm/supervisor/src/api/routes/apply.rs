@@ -279,14 +279,20 @@ impl Apply {
         self.done = Done::default();
         let forgotten = self.forget(&wanted.gone).await;
         forgotten.map_err(|Refused(mut problem)| {
-            problem.detail = format!("everything else is as the spec says, but {}", problem.detail);
+            problem.detail = format!(
+                "everything else is as the spec says, but {}",
+                problem.detail
+            );
             Refused(problem)
         })?;
         Ok(applied)
     }
 
     /// Put the groups' plan in force; None where there is nothing to change.
-    async fn plan(&mut self, found: &Found) -> Result<Result<Option<Planned>, ChangeError>, Refused> {
+    async fn plan(
+        &mut self,
+        found: &Found,
+    ) -> Result<Result<Option<Planned>, ChangeError>, Refused> {
         let commands = found.wanted.commands.clone();
         if commands.is_empty() {
             return Ok(Ok(None));

@@ -32,9 +32,9 @@ fn matches(pattern: &Regex, text: &str) -> bool {
 fn text() -> impl Strategy<Value = String> {
     let (long, longer) = ("n".repeat(31), "g".repeat(255));
     let parts: Vec<String> = [
-        "a", "Z9", "_", ".", "..", "-", "/", "//", ":", ":/", "\n", "\0", "\r", " ", "é", "%2F", "0", "1",
-        "07", "63", "9999", "65535", "65536", "99999", "io", "control", "vcpu", "kvm", "web/vcpu", "p:/", "+",
-        "/io", "1a.", "\u{2028}",
+        "a", "Z9", "_", ".", "..", "-", "/", "//", ":", ":/", "\n", "\0", "\r", " ", "é", "%2F",
+        "0", "1", "07", "63", "9999", "65535", "65536", "99999", "io", "control", "vcpu", "kvm",
+        "web/vcpu", "p:/", "+", "/io", "1a.", "\u{2028}",
     ]
     .map(str::to_owned)
     .into_iter()
@@ -51,7 +51,16 @@ fn is_too_long(errno: Errno) -> bool {
 #[test]
 fn a_subsystem_is_what_its_pattern_says() {
     let said = of::<names::SubsystemName>();
-    for subsystem in ["cpuset", "cpuacct", "debug", "freezer", "cpu", "", "cpuset,debug", "CPUSET"] {
+    for subsystem in [
+        "cpuset",
+        "cpuacct",
+        "debug",
+        "freezer",
+        "cpu",
+        "",
+        "cpuset,debug",
+        "CPUSET",
+    ] {
         let mut framework = stage::framework(&[]);
         let mount = Command::Mount {
             hierarchy: "p".parse().expect("a name"),

@@ -1,7 +1,9 @@
 //! The one write path, asked by a host's client.
 
 use actor::reply;
-use container_core::{Command, CpuSet, Credentials, Errno, GroupsGeneration, TaskKind, TaskName, Tid};
+use container_core::{
+    Command, CpuSet, Credentials, Errno, GroupsGeneration, TaskKind, TaskName, Tid,
+};
 use host::TaskDirectory;
 
 use crate::keeper::machines::{Machine, State};

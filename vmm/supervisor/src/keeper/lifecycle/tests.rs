@@ -233,11 +233,15 @@ fn a_name_is_taken_from_the_first_asking_until_its_machine_is_removed() {
 fn a_create_is_answered_when_the_process_has_its_order_and_where_there_is_none() {
     let mut stage = Stage::new();
     let (answer, pending) = reply();
-    stage.keeper.on_create(&ROOT, new_machine("web"), false, answer);
+    stage
+        .keeper
+        .on_create(&ROOT, new_machine("web"), false, answer);
     stage.launched();
     assert_eq!(pending.wait(), Ok(Ok(())));
     let (answer, pending) = reply();
-    stage.keeper.on_create(&ROOT, new_machine("db"), false, answer);
+    stage
+        .keeper
+        .on_create(&ROOT, new_machine("db"), false, answer);
     let why = || "no process".to_owned();
     stage.keeper.on_launched(&name("db"), Err(why()));
     let failed = Err(ChangeError::Host {

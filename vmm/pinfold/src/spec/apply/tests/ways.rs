@@ -208,7 +208,10 @@ fn a_group_that_keeps_tasks_is_not_released_on_the_way() {
     );
     let mut now = started(&from);
     let wanted = difference(&to, &now).unwrap();
-    assert_eq!(lines(&now, &wanted), ["attach p:/a m/io", "attach p:/c m/vcpu0"]);
+    assert_eq!(
+        lines(&now, &wanted),
+        ["attach p:/a m/io", "attach p:/c m/vcpu0"]
+    );
     let plan = now
         .framework
         .plan(&Credentials::ROOT, &wanted.commands)

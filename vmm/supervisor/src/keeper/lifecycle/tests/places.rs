@@ -1,8 +1,8 @@
 //! Where a machine's tasks go at its next start, and what else changes while it lives.
 
 use super::*;
-use crate::keeper::{Amendment, Rehearsal, Request};
 use crate::Restart;
+use crate::keeper::{Amendment, Rehearsal, Request};
 
 /// A machine whose control runs, in the root.
 fn running(stage: &mut Stage, machine: NewMachine) -> (MachineId, TaskId) {
@@ -36,7 +36,11 @@ fn control_of(machine: &NewMachine) -> Vec<String> {
 fn a_machine_that_was_moved_is_started_again_where_a_host_last_put_it() {
     for by_policy in [false, true] {
         let mut stage = Stage::new();
-        let restart = if by_policy { Restart::Always } else { Restart::No };
+        let restart = if by_policy {
+            Restart::Always
+        } else {
+            Restart::No
+        };
         let (id, task) = running(&mut stage, with("web", |machine| machine.restart = restart));
         let to = |path: &str| Command::Attach {
             group: group(path),
@@ -55,9 +59,17 @@ fn a_machine_that_was_moved_is_started_again_where_a_host_last_put_it() {
             false => assert_eq!(stage.order("web", Order::Start), None),
         }
         let again = stage.asked_for().expect("a process");
-        assert_eq!(control_of(&again), ["p:/one", "b:/v"], "by policy: {by_policy}");
+        assert_eq!(
+            control_of(&again),
+            ["p:/one", "b:/v"],
+            "by policy: {by_policy}"
+        );
         let io = again.placement.groups_of(TaskKind::Io);
-        assert_eq!(io, again.placement.groups_of(TaskKind::Control), "it follows");
+        assert_eq!(
+            io,
+            again.placement.groups_of(TaskKind::Control),
+            "it follows"
+        );
     }
 }
 
@@ -97,7 +109,10 @@ fn what_changes_while_a_process_is_being_started_is_the_machine_that_comes() {
     stage.keeper.amend(&ROOT, vec![amendment]).unwrap();
     let id = stage.launched();
     let asked = &stage.keeper.machines.get(id).unwrap().asked;
-    assert_eq!((control_of(asked), asked.restart), (vec!["p:/one".into()], Restart::Always));
+    assert_eq!(
+        (control_of(asked), asked.restart),
+        (vec!["p:/one".into()], Restart::Always)
+    );
 }
 
 #[test]
@@ -116,7 +131,10 @@ fn one_that_has_ended_gives_way_to_another_of_its_name_once_that_has_a_process()
     let no_process = Err("no process".to_owned());
     let _ = stage.asked_for();
     stage.keeper.on_launched(&name("web"), no_process);
-    assert!(stage.keeper.machines.get(id).is_some(), "the old one is there still");
+    assert!(
+        stage.keeper.machines.get(id).is_some(),
+        "the old one is there still"
+    );
     assert_eq!(replace(&mut stage), None);
     let new = stage.launched();
     assert!(stage.keeper.machines.get(id).is_none());
@@ -144,14 +162,21 @@ fn a_rehearsal_finds_what_would_be_refused_and_leaves_no_trace() {
     let db = || in_group("db", "p:/one");
 
     let found = rehearse(&stage, rehearsal(&[], vec![], vec![db()])).unwrap();
-    let control = found.births.iter().find(|birth| birth.task.kind == TaskKind::Control);
+    let control = found
+        .births
+        .iter()
+        .find(|birth| birth.task.kind == TaskKind::Control);
     let control = control.unwrap();
     assert_eq!(control.groups, [group("p:/one")]);
     assert_eq!(control.cpus, Some([0].into_iter().collect()));
 
     let taken = rehearse(&stage, rehearsal(&[], vec![], vec![new_machine("web")]));
     assert_eq!(taken.unwrap_err().errno, Errno::EEXIST);
-    rehearse(&stage, rehearsal(&["web"], vec![], vec![new_machine("web")])).unwrap();
+    rehearse(
+        &stage,
+        rehearsal(&["web"], vec![], vec![new_machine("web")]),
+    )
+    .unwrap();
 
     let both = vec![db(), in_group("dc", "p:/one")];
     let crowded = rehearse(&stage, rehearsal(&[], vec![], both)).unwrap_err();
