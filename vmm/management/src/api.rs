@@ -146,9 +146,11 @@ pub enum Effect {
 pub struct Problem {
     /// `about:blank`: the status says what kind it is.
     #[serde(rename = "type")]
-    pub kind: String,
+    #[schema(value_type = String)]
+    pub kind: Box<str>,
     /// The status in words.
-    pub title: String,
+    #[schema(value_type = String)]
+    pub title: Box<str>,
     /// The HTTP status.
     pub status: u16,
     /// The rule, a sentence with both operands.
@@ -159,8 +161,9 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<usize>,
     /// What is not as it was: done before the refusal, and not to be taken back. A sentence each.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub remains: Vec<String>,
+    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub remains: Box<[String]>,
 }
 
 /// A hierarchy.
