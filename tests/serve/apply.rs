@@ -1,5 +1,11 @@
 //! `pinfold apply`.
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+
 use management::api::{Applied, ApplyRequest, Plan};
 use management::client::Client;
 
@@ -429,4 +435,73 @@ fn no_plan_and_no_apply_is_refused_for_machines_that_start_and_end_beside_it() {
         let lives = serve.hears("machine_started");
         assert!(lives >= 4 * 12, "{lives} lives");
     });
+}
+
+#[test]
+fn an_apply_goes_on_to_its_end_without_its_client() {
+    if !kvm() {
+        return;
+    }
+    let serve = Serve::start();
+    let before = vm("m", "");
+    serve.must(&["apply", &serve.file("s.toml", &before)]);
+    let was = pid(&serve.machine_is("m", "running"), "m");
+    let after = before.replace("16M", "32M");
+    let body = serde_json::json!({"spec": after, "file": "/s.toml"}).to_string();
+    let mut gone = UnixStream::connect(serve.socket()).expect("it listens");
+    let length = body.len();
+    write!(
+        gone,
+        "POST /v1/apply HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .expect("it reads");
+    serve.hears("machine_ended");
+    drop(gone);
+    serve.report_where("m is made anew", |report| {
+        let mut machines = report.machines.iter();
+        machines.any(|one| one.name == "m" && one.pid != was && one.state == "running")
+    });
+    let spec = serve.file("s.toml", &after);
+    assert!(
+        serve
+            .must(&["apply", &spec])
+            .starts_with("everything is as")
+    );
+}
+
+#[test]
+fn an_apply_shows_its_progress_on_a_terminal_and_its_answer_where_it_always_does() {
+    if !kvm() {
+        return;
+    }
+    let serve = Serve::start();
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    unlockpt(&ours).expect("our terminal");
+    let name = ptsname(&ours, Vec::new()).expect("our terminal");
+    let text = |args: &[&str]| {
+        let theirs = open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("its end");
+        let mut command = serve.command(args);
+        command.env("TERM", "xterm").stderr(theirs);
+        let done = command.output().expect("it runs");
+        assert_eq!(done.status.code(), Some(0));
+        // A line of ours, so that there is an end to what is read.
+        let theirs = open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("its end");
+        rustix::io::write(&theirs, b"#\n").expect("its end");
+        let mut shown = Vec::new();
+        while !shown.contains(&b'#') {
+            let mut piece = [0; 4096];
+            let read = rustix::io::read(&ours, &mut piece).expect("our end");
+            shown.extend_from_slice(&piece[..read]);
+        }
+        let out = String::from_utf8(done.stdout).expect("text");
+        (out, String::from_utf8_lossy(&shown).into_owned())
+    };
+    let spec = serve.file("s.toml", &[vm("a", ""), vm("b", "")].concat());
+    let (out, shown) = text(&["apply", &spec]);
+    assert!(out.starts_with("start a\nstart b\n"), "{out}");
+    assert!(shown.contains("0/2 apply"), "{shown:?}");
+    let spec = serve.file("s.toml", &vm("a", ""));
+    let (out, shown) = text(&["apply", &spec, "--json"]);
+    assert!(out.starts_with('{'), "{out}");
+    assert_eq!(shown, "#\r\n", "nothing beside JSON");
 }

@@ -156,9 +156,11 @@ pub enum Effect {
 pub struct Problem {
     /// `about:blank`: the status says what kind it is.
     #[serde(rename = "type")]
-    pub kind: String,
+    #[schema(value_type = String)]
+    pub kind: Box<str>,
     /// The status in words.
-    pub title: String,
+    #[schema(value_type = String)]
+    pub title: Box<str>,
     /// The HTTP status.
     pub status: u16,
     /// The rule, a sentence with both operands.
@@ -169,8 +171,9 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<usize>,
     /// What is not as it was: done before the refusal, and not to be taken back. A sentence each.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub remains: Vec<String>,
+    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub remains: Box<[String]>,
 }
 
 /// A hierarchy.
@@ -259,7 +262,7 @@ pub struct Amended {
     /// When it is started anew from now on: `no`, `on-failure`, `always`; absent where that stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<String>,
-    /// Whether its tasks go elsewhere at its next start. Those that live are moved by the commands.
+    /// Whether its tasks go elsewhere at its next start, though no command moves them.
     pub groups: bool,
 }
 

@@ -75,7 +75,7 @@ fn problem(status: u16, errno: &str, detail: String) -> Problem {
         detail,
         errno: errno.into(),
         command: None,
-        remains: Vec::new(),
+        remains: Box::default(),
     }
 }
 

@@ -110,7 +110,7 @@ fn told(applied: &Applied, dry_run: bool, spec: &Path) -> String {
         let restart = restart.map(|restart| format!("have {name} restart: {restart}"));
         let groups = change
             .groups
-            .then(|| format!("have {name} stand where the spec says at its next start as well"));
+            .then(|| format!("have {name} stand where the spec says at its next start"));
         restart.into_iter().chain(groups)
     });
     let lines = commands.chain(effects).chain(stops).chain(starts);
@@ -157,7 +157,7 @@ start web
 place db/io in placement:/gold, billing:/a, on CPUs 0
 place web/io in no group
 have a restart: always
-have a stand where the spec says at its next start as well
+have a stand where the spec says at its next start
 remove old
 ";
         let spec = Path::new("a.toml");

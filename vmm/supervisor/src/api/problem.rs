@@ -34,7 +34,7 @@ impl Refused {
             detail: rule.into(),
             errno: errno.into(),
             command: None,
-            remains: Vec::new(),
+            remains: Box::default(),
         })
     }
 

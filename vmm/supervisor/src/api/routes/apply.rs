@@ -31,7 +31,7 @@ use crate::api::ask::{Client, turn};
 use crate::api::extract::{InJson, InQuery};
 use crate::api::problem::Refused;
 use crate::api::{Known, Wanted, words};
-use crate::keeper::{ChangeError, Order, Planned, Rehearsal, Rehearsed, Request};
+use crate::keeper::{Amendment, ChangeError, Order, Planned, Rehearsal, Rehearsed, Request};
 
 /// What others do meanwhile may refuse a way that was good when it was found: it is found anew so many times.
 const ATTEMPTS: u32 = 16;
@@ -124,10 +124,6 @@ impl Found {
         } = &self.wanted;
         let name = |name: &MachineName| name.to_string();
         let made = start.iter().chain(replace.iter().map(|one| &one.machine));
-        let asked = |name: &MachineName| {
-            let mut machines = self.known.machines.iter();
-            machines.find(|machine| machine.asked.name == *name)
-        };
         Applied {
             commands: commands
                 .iter()
@@ -156,20 +152,29 @@ impl Found {
             births: self.rehearsed.births.iter().map(words::birth).collect(),
             amended: amend
                 .iter()
-                .map(|change| {
-                    let was = asked(&change.machine).map(|machine| &machine.asked);
-                    let restart = change.restart;
-                    Amended {
-                        machine: name(&change.machine),
-                        restart: was
-                            .is_none_or(|was| was.restart != restart)
-                            .then(|| restart.word().into()),
-                        groups: was
-                            .is_none_or(|was| was.placement.by_kind != change.placement.by_kind),
-                    }
-                })
+                .filter_map(|change| self.amended(change))
                 .collect(),
         }
+    }
+
+    /// What of a change the commands do not say already.
+    fn amended(&self, change: &Amendment) -> Option<Amended> {
+        let mut machines = self.known.machines.iter();
+        let was = machines.find(|machine| machine.asked.name == change.machine)?;
+        let is_its = |task| {
+            let task = self.known.framework.task(task);
+            task.is_some_and(|task| task.name.machine == change.machine)
+        };
+        let mut commands = self.wanted.commands.iter();
+        let is_moved = commands
+            .any(|command| matches!(command, Command::Attach { task, .. } if is_its(*task)));
+        let restart = (was.asked.restart != change.restart).then(|| change.restart.word().into());
+        let groups = !is_moved && was.asked.placement.by_kind != change.placement.by_kind;
+        (restart.is_some() || groups).then(|| Amended {
+            machine: change.machine.to_string(),
+            restart,
+            groups,
+        })
     }
 }
 

@@ -51,7 +51,7 @@ impl Apply {
         for sentence in said.iter().chain(&remains) {
             problem.detail = format!("{}; {sentence}", problem.detail);
         }
-        problem.remains = remains;
+        problem.remains = remains.into();
         Refused(problem)
     }
 
