@@ -22,11 +22,18 @@ pub(crate) struct Task {
     pub css_set: CssSetId,
     /// Charged since its birth.
     pub usage: Usage,
+    /// The CPU it was last seen on.
+    pub cpu: u16,
+    /// The part of its time that it was last seen to spend in the kernel, of [`ALL_SYSTEM`].
+    pub system: u16,
     /// None while it is not listed.
     pub machine: Option<Id<Machine>>,
 }
 
 const _: () = assert!(size_of::<Option<Task>>() == 64);
+
+/// All of a task's time in the kernel.
+pub(crate) const ALL_SYSTEM: u16 = u16::MAX;
 
 /// The living tasks of one machine; gone with the last of them.
 #[derive(Clone)]

@@ -37,6 +37,8 @@ impl Framework {
             tid,
             css_set,
             usage: Usage::ZERO,
+            cpu: 0,
+            system: 0,
             machine: None,
         });
         self.core.tasks.list(task);
