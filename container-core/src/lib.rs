@@ -35,7 +35,7 @@ pub use framework::{
     MAX_TASK_PAGE, Owner, TaskCursor, TaskInfo, TaskPage,
 };
 pub use name::{GroupPath, HierarchyName, MachineName};
-pub use quantity::{Cycles, Nanoseconds, Reading, Usage};
+pub use quantity::{Cycles, Nanoseconds, Observation, Reading, Usage};
 pub use refusal::{Errno, Refusal};
 pub use task::{TaskId, TaskKind, TaskName, Tid};
 pub use view::{

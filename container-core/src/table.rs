@@ -22,6 +22,10 @@ pub(crate) struct Task {
     pub css_set: CssSetId,
     /// Charged since its birth.
     pub usage: Usage,
+    /// The CPU it was last seen on.
+    pub cpu: u16,
+    /// The part of its time that it was last seen to spend in the kernel, of [`ALL_SYSTEM`].
+    pub system: u8,
     /// A vCPU that is out of its guest because it is frozen: a fact, which no batch changes.
     pub is_held: bool,
     /// None while it is not listed.
@@ -29,6 +33,9 @@ pub(crate) struct Task {
 }
 
 const _: () = assert!(size_of::<Option<Task>>() == 64);
+
+/// All of a task's time in the kernel.
+pub(crate) const ALL_SYSTEM: u8 = u8::MAX;
 
 /// The living tasks of one machine; gone with the last of them.
 #[derive(Clone)]

@@ -580,7 +580,7 @@ fn files_tell_of_the_groups_below() {
         bench.framework.files(&group("p:/a")).unwrap().len(),
         6 + 8 + 6
     );
-    assert_eq!(bench.framework.files(&group("b:/")).unwrap().len(), 7 + 2);
+    assert_eq!(bench.framework.files(&group("b:/")).unwrap().len(), 7 + 5);
 }
 
 #[test]

@@ -339,6 +339,14 @@ impl Pair {
             cycles: Cycles(0),
         };
         let is_living = self.model.tasks.get(&id).is_some_and(|task| task.alive);
+        // Wherever it is seen, and however it spends its time, the parts are the whole: that is one of
+        // the invariants that are checked after each step.
+        let seen = Observation {
+            cpu: (used % 8) as u32,
+            user: used % 5,
+            system: used % 3,
+        };
+        assert_eq!(self.framework.observe(id, seen).is_ok(), is_living);
         assert_eq!(self.framework.charge(id, reading).is_ok(), is_living);
         if is_living {
             self.model.charge(id, used);

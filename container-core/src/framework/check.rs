@@ -93,6 +93,7 @@ impl Framework {
             ledger.tasks + ledger.retired,
             "the ledger is balanced"
         );
+        self.subsystems.cpuacct.check_parts();
     }
 
     fn check_css_sets(&self) {

@@ -38,6 +38,8 @@ impl Framework {
             css_set,
             usage: Usage::ZERO,
             is_held: false,
+            cpu: 0,
+            system: 0,
             machine: None,
         });
         self.core.tasks.list(task);

@@ -311,6 +311,16 @@ impl<T: Clone + Debug> CssTable<T> {
         state.expect("css_alloc comes before every other callback of a group")
     }
 
+    /// Every group's state.
+    pub fn all(&self) -> impl Iterator<Item = &T> {
+        self.states.iter().flatten()
+    }
+
+    /// Every group's state, to be changed outside any batch.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.states.iter_mut().flatten()
+    }
+
     pub fn insert(&mut self, group: GroupId, state: T) {
         let before = self.put(group, Some(state));
         self.log.push((group, before));

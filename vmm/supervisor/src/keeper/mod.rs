@@ -91,6 +91,8 @@ pub struct Keeper {
     /// Release agents that have been asked for and have not ended.
     agents: usize,
     next_watch: Instant,
+    /// When the present interval of `cpuacct.load` began.
+    interval_began: Instant,
     ended: bool,
 }
 
@@ -123,6 +125,7 @@ impl Keeper {
             ending: Vec::new(),
             agents: 0,
             next_watch: Instant::now() + watch::INTERVAL,
+            interval_began: Instant::now(),
             ended: false,
         };
         keeper.record(config.history, None);

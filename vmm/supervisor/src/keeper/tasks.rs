@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use container_core::{CpuSet, Framework, Nanoseconds, Reading, TaskId, TaskName};
-use host::{Counter, ExactCounter, PinError, Thread};
+use container_core::{CpuSet, Framework, Nanoseconds, Observation, Reading, TaskId, TaskName};
+use host::{Counter, ExactCounter, PinError, Thread, Whereabouts};
 
 use super::MachineId;
 use super::flight::{HandError, Hands};
@@ -36,6 +36,8 @@ pub struct Task {
     /// What it had used when its mask was last changed, and when that was on the clock of
     /// `host::monotonic_ns`: an exact reading, if it is asked for a moment later.
     moved: Option<(host::CounterReading, u64)>,
+    /// Where its thread was last found; None before the first look.
+    found: Option<Whereabouts>,
     /// A pin that should hold and does not; being retried.
     pub drifted: bool,
     /// What was billed to it at its machine's end without a counter having seen it.
@@ -68,6 +70,7 @@ impl Task {
             observed,
             wait: Nanoseconds(0),
             moved: None,
+            found: None,
             drifted: false,
             residual: Nanoseconds(0),
         })
@@ -194,6 +197,33 @@ impl Tasks {
         }
     }
 
+    /// Look where a task's thread is, for what is billed next.
+    pub fn look(&mut self, id: TaskId, framework: &mut Framework) {
+        let Some(task) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        let Some(Ok(found)) = task.thread().map(Thread::whereabouts) else {
+            return;
+        };
+        let before = task.found.unwrap_or_default();
+        let seen = Observation {
+            cpu: found.cpu,
+            user: found.user_ticks.saturating_sub(before.user_ticks),
+            system: found.system_ticks.saturating_sub(before.system_ticks),
+        };
+        // Refused for one that is not born yet, or has just exited.
+        if framework.observe(id, seen).is_ok() {
+            task.found = Some(found);
+        }
+    }
+
+    /// The first look, which does not wait for a round of the watch: until then a task is nowhere.
+    pub fn look_first(&mut self, id: TaskId, framework: &mut Framework) {
+        if self.by_id.get(&id).is_some_and(|task| task.found.is_none()) {
+            self.look(id, framework);
+        }
+    }
+
     fn read(
         &mut self,
         id: TaskId,
@@ -271,6 +301,7 @@ impl Hands for HostHands<'_> {
 
     fn sample(&mut self, task: TaskId) -> Result<(), HandError> {
         let reading = self.tasks.exact(task).ok_or(HandError::Ended)?;
+        self.tasks.look_first(task, self.framework);
         // Dead meanwhile, or not yet born in this very plan: its exit charges what is left.
         let _ = self.framework.charge(task, reading);
         Ok(())
