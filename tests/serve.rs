@@ -12,6 +12,8 @@ mod groups;
 mod machines;
 #[path = "serve/rights.rs"]
 mod rights;
+#[path = "serve/threads.rs"]
+mod threads;
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};

@@ -1,4 +1,4 @@
-//! The management API: HTTP/1.1 and JSON over a unix socket, on one thread.
+//! The management API: HTTP/1.1 and JSON over a unix socket, on one thread, the caller's.
 //!
 //! ```text
 //!   clients ══unix socket══▶ connection (patience) ─▶ router ─▶ handler ──Request, never waits──▶ keeper
@@ -30,12 +30,10 @@ mod words;
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use actor::Address;
 use container_core::{Command, Framework, MachineName};
 use management::api::{ApplyRequest, Problem};
-use tokio::sync::oneshot;
 
 pub use feed::{Feed, feed};
 
@@ -107,55 +105,24 @@ pub struct Replacement {
     pub why: String,
 }
 
-/// A running API. It ends when this is dropped.
-#[derive(Debug)]
-pub struct Handle {
-    end: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// Serve the API at this listener until the handle is dropped.
+/// Serve the API at this listener, on the calling thread's runtime, until `told` has come; returns that. Connections that
+/// are open then are closed.
 ///
 /// # Errors
-/// What the kernel says to a thread or an epoll more.
-pub fn start(
+/// What the kernel says to a listener more in its epoll.
+pub async fn serve<T>(
     listener: UnixListener,
     keeper: Address<Request>,
     events: Feed,
     specs: Arc<dyn Specs>,
     owner_uid: u32,
-) -> io::Result<Handle> {
+    told: impl Future<Output = T>,
+) -> io::Result<T> {
     listener.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()?;
-    let (end, ended) = oneshot::channel();
-    let thread = std::thread::Builder::new()
-        .name("api".into())
-        .spawn(move || {
-            runtime.block_on(async move {
-                let app = ask::App::new(keeper, specs, owner_uid, feed::serve(events));
-                let Ok(listener) = tokio::net::UnixListener::from_std(listener) else {
-                    return;
-                };
-                let router = router::router(Arc::new(app));
-                serve::serve(listener, router, owner_uid, ended).await;
-            });
-        })?;
-    Ok(Handle {
-        end: Some(end),
-        thread: Some(thread),
-    })
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    let app = ask::App::new(keeper, specs, owner_uid, feed::serve(events));
+    let router = router::router(Arc::new(app));
+    Ok(serve::serve(listener, router, owner_uid, told).await)
 }
 
 #[cfg(test)]

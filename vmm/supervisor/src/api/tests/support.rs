@@ -5,14 +5,16 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use container_core::{Command, Credentials, Framework, GroupPath, TaskKind, TaskName, Tid};
 use link::{Guest, MachineConfig};
 use management::api::{ApplyRequest, Problem};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
-use crate::api::{Handle, Known, Specs, Wanted, feed, start};
+use crate::api::{Known, Specs, Wanted, feed, serve};
 use crate::{Config, NewMachine, Onlooker, Placement, Restart, Supervisor};
 
 /// No answer takes longer.
@@ -20,7 +22,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Served {
     pub supervisor: Option<Supervisor>,
-    pub handle: Option<Handle>,
+    /// The API's thread, and what tells it to end.
+    api: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     pub path: PathBuf,
 }
 
@@ -187,10 +190,19 @@ impl Served {
         let supervisor = supervisor_of(state, onlooker);
         let owner = rustix::process::geteuid().as_raw();
         let keeper = supervisor.keeper().clone();
-        let handle = start(listener, keeper, feed, Arc::new(Lines), owner).unwrap();
+        let (tell, told) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .build()
+                .unwrap();
+            let served = serve(listener, keeper, feed, Arc::new(Lines), owner, told);
+            let _ = runtime.block_on(served).unwrap();
+        });
         Served {
             supervisor: Some(supervisor),
-            handle: Some(handle),
+            api: Some((tell, thread)),
             path,
         }
     }
@@ -255,7 +267,10 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        drop(self.handle.take());
+        if let Some((tell, thread)) = self.api.take() {
+            drop(tell);
+            let _ = thread.join();
+        }
         if let Some(supervisor) = self.supervisor.take() {
             supervisor.end();
         }
