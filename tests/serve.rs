@@ -4,6 +4,8 @@ mod support;
 
 #[path = "serve/apply.rs"]
 mod apply;
+#[path = "serve/apply_machines.rs"]
+mod apply_machines;
 #[path = "serve/asking.rs"]
 mod asking;
 #[path = "serve/groups.rs"]
