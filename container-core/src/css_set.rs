@@ -175,7 +175,7 @@ fn hash_of(key: impl Iterator<Item = Option<GroupId>>) -> u32 {
 
 impl Core {
     /// The set that differs from `base` in one hierarchy only, made if there is none.
-    pub fn css_set_for(
+    pub(crate) fn css_set_for(
         &mut self,
         base: CssSetId,
         hierarchy: HierarchyId,
@@ -191,7 +191,7 @@ impl Core {
     }
 
     /// The set that differs from `base` in one hierarchy only, if there is one.
-    pub fn find_css_set(
+    pub(crate) fn find_css_set(
         &self,
         base: CssSetId,
         hierarchy: HierarchyId,
@@ -201,7 +201,7 @@ impl Core {
     }
 
     /// A set of no tasks; whoever asks lets one join at once.
-    pub fn new_css_set(&mut self, key: Key) -> CssSetId {
+    pub(crate) fn new_css_set(&mut self, key: Key) -> CssSetId {
         let set = self.css.sets.insert(CssSet {
             key,
             links: None,
@@ -215,7 +215,7 @@ impl Core {
     }
 
     /// Put a task, which is in no set, into one.
-    pub fn join(&mut self, task: TaskSlot, set: CssSetId) {
+    pub(crate) fn join(&mut self, task: TaskSlot, set: CssSetId) {
         if self.css.sets[set].tasks.is_empty() && set != INIT_CSS_SET {
             self.css.hash(set);
         }
@@ -228,7 +228,7 @@ impl Core {
     }
 
     /// Take a task out of its set.
-    pub fn leave(&mut self, task: TaskSlot) -> CssSetId {
+    pub(crate) fn leave(&mut self, task: TaskSlot) -> CssSetId {
         let Task {
             css_set: set, tid, ..
         } = self.tasks.slots[task];
@@ -244,7 +244,7 @@ impl Core {
     }
 
     /// Give sets other groups, one for one: nothing may be equal afterwards that was not before.
-    pub fn rekey(&mut self, keys: Vec<(CssSetId, Key)>) {
+    pub(crate) fn rekey(&mut self, keys: Vec<(CssSetId, Key)>) {
         for (set, _) in &keys {
             self.css.unhash(*set);
             self.unlink_groups(*set);
@@ -267,7 +267,7 @@ impl Core {
     }
 
     /// Free the sets that were parked and stayed empty.
-    pub fn sweep_css_sets(&mut self) {
+    pub(crate) fn sweep_css_sets(&mut self) {
         while let Some(set) = self.css.parked.pop() {
             if self
                 .css
@@ -282,7 +282,7 @@ impl Core {
     }
 
     /// The css_sets of one group.
-    pub fn css_sets_of(&self, group: GroupId) -> impl Iterator<Item = &CssSet> {
+    pub(crate) fn css_sets_of(&self, group: GroupId) -> impl Iterator<Item = &CssSet> {
         let links = self.groups[group].css_sets.iter(&self.css.links);
         links.map(|link| &self.css.sets[self.css.links[link].set])
     }
@@ -297,7 +297,7 @@ impl Core {
     }
 
     /// A task's group in one hierarchy.
-    pub fn group_of(&self, task: TaskSlot, hierarchy: HierarchyId) -> GroupId {
+    pub(crate) fn group_of(&self, task: TaskSlot, hierarchy: HierarchyId) -> GroupId {
         let set = &self.css.sets[self.tasks.slots[task].css_set];
         set.key[hierarchy.index()].expect("a set has a group in every active hierarchy")
     }

@@ -25,6 +25,7 @@ mod task;
 mod transaction;
 mod view;
 
+pub use crate::core::Core;
 pub use command::{Command, Plan};
 pub use cpu_set::{CpuSet, IdSet, MAX_CPUS, NodeSet};
 pub use credentials::Credentials;
@@ -34,9 +35,12 @@ pub use framework::{
     Framework, Generation, GroupInfo, GroupsGeneration, HierarchyInfo, HostResources, Ledger,
     MAX_TASK_PAGE, Owner, TaskCursor, TaskInfo, TaskPage,
 };
+pub use group::GroupId;
 pub use name::{GroupPath, HierarchyName, MachineName};
 pub use quantity::{Cycles, Nanoseconds, Observation, Reading, Usage};
 pub use refusal::{Errno, Refusal};
+pub use subsystem::{Context, ControlFile, CssTable, Subsystem, parse_flag, parse_u64};
+pub use table::TaskSlot;
 pub use task::{TaskId, TaskKind, TaskName, Tid};
 pub use view::{
     MAX_VIEW_COMMANDS, MAX_VIEW_DEPTH, MAX_VIEW_GROUPS, MAX_VIEW_PAGE, MAX_VIEW_VALUE, MAX_VIEWS,

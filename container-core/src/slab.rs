@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 
 /// A slot of a `Slab<T>`; 4 bytes, also inside an Option.
-pub(crate) struct Id<T> {
+pub struct Id<T> {
     /// The slot's index plus one.
     number: NonZeroU32,
     of: PhantomData<fn() -> T>,
@@ -18,7 +18,7 @@ pub(crate) struct Id<T> {
 
 impl<T> Id<T> {
     /// The first slot that a new slab hands out.
-    pub const FIRST: Id<T> = Id {
+    pub(crate) const FIRST: Id<T> = Id {
         number: NonZeroU32::MIN,
         of: PhantomData,
     };
@@ -32,7 +32,7 @@ impl<T> Id<T> {
     }
 
     /// Position in the slab, from 0.
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self.number.get() as usize - 1
     }
 }

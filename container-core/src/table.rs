@@ -8,28 +8,29 @@ use crate::index::{Index, hash};
 use crate::slab::{Id, Slab};
 use crate::{Errno, GroupPath, MachineName, Refusal, TaskId, TaskKind, TaskName, Tid, Usage};
 
-pub(crate) type TaskSlot = Id<Task>;
+/// A task, as subsystems know it: good while the task lives.
+pub type TaskSlot = Id<Task>;
 
 /// A living task; also one that has died, or was never born after an undo, until the batch is settled.
 ///
 /// A cache line, and on one: a task among many is in no CPU's cache, and so one miss.
 #[derive(Clone)]
 #[repr(align(64))]
-pub(crate) struct Task {
-    pub id: TaskId,
-    pub name: TaskName,
-    pub tid: Tid,
-    pub css_set: CssSetId,
+pub struct Task {
+    pub(crate) id: TaskId,
+    pub(crate) name: TaskName,
+    pub(crate) tid: Tid,
+    pub(crate) css_set: CssSetId,
     /// Charged since its birth.
-    pub usage: Usage,
+    pub(crate) usage: Usage,
     /// The CPU it was last seen on.
-    pub cpu: u16,
+    pub(crate) cpu: u16,
     /// The part of its time that it was last seen to spend in the kernel, of [`ALL_SYSTEM`].
-    pub system: u8,
+    pub(crate) system: u8,
     /// A vCPU that is out of its guest because it is frozen: a fact, which no batch changes.
-    pub is_held: bool,
+    pub(crate) is_held: bool,
     /// None while it is not listed.
-    pub machine: Option<Id<Machine>>,
+    pub(crate) machine: Option<Id<Machine>>,
 }
 
 const _: () = assert!(size_of::<Option<Task>>() == 64);

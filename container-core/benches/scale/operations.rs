@@ -11,10 +11,10 @@ use crate::{Sample, verdict};
 const POPULATIONS: [usize; 3] = [10, 1_000, 100_000];
 
 /// Rounds of all populations in turn.
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 300;
 
 /// Operations in one round of one population.
-const A_ROUND: usize = 2_000;
+const A_ROUND: usize = 400;
 
 /// Operations between two looks at the clock, so that looking costs nothing and few tasks stay few.
 const A_LOOK: usize = 4;
@@ -252,7 +252,7 @@ pub fn listing() {
         village
     });
     let mut taken = [Sample::default(), Sample::default()];
-    for _ in 0..ROUNDS * 5 {
+    for _ in 0..ROUNDS {
         for (village, taken) in villages.iter_mut().zip(&mut taken) {
             // What others do meanwhile: it has the caches after this.
             for _ in 0..100 {

@@ -7,7 +7,6 @@ use std::fmt::Write;
 use super::Framework;
 use crate::css_set::INIT_CSS_SET;
 use crate::group::DUMMY;
-use crate::subsystem::Subsystems;
 use crate::{GroupPath, Refusal, TaskId};
 
 impl Framework {
@@ -56,7 +55,7 @@ impl Framework {
             "next {} retired {:?}",
             core.tasks.next, core.tasks.retired
         );
-        for id in Subsystems::ids() {
+        for id in self.subsystems.ids() {
             let subsystem = self.subsystems.get(id);
             let _ = write!(text, "{}\n{}", subsystem.name(), subsystem.dump());
         }

@@ -5,7 +5,7 @@ use super::{Framework, MAX_DEPTH, MAX_GROUPS};
 use crate::group::{Attributes, Group, GroupId};
 use crate::name::check_component;
 use crate::refusal::count;
-use crate::subsystem::{SubsystemId, Subsystems};
+use crate::subsystem::SubsystemId;
 use crate::transaction::{Transaction, Undo};
 use crate::{Errno, Event, GroupPath, Refusal};
 
@@ -325,6 +325,8 @@ impl Framework {
         group: GroupId,
     ) -> impl DoubleEndedIterator<Item = SubsystemId> + Clone + use<> {
         let (bindings, hierarchy) = (self.core.bindings, self.core.groups[group].hierarchy);
-        Subsystems::ids().filter(move |id| bindings[id.0] == hierarchy)
+        self.subsystems
+            .ids()
+            .filter(move |id| bindings[id.0] == hierarchy)
     }
 }

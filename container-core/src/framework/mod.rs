@@ -42,7 +42,7 @@ pub use listing::{MAX_TASK_PAGE, TaskCursor, TaskPage};
 
 use crate::core::Core;
 use crate::group::DUMMY_ROOT;
-use crate::subsystem::{CPUACCT, Context, Subsystems};
+use crate::subsystem::{CPUACCT, Context, Subsystem, Subsystems};
 use crate::transaction::{Bill, Transaction, Undo};
 use crate::view::Views;
 use crate::{Command, CpuSet, Credentials, Effect, Errno, Event, NodeSet, Plan, Refusal, TaskId};
@@ -101,17 +101,25 @@ pub struct Framework {
 impl Framework {
     /// No hierarchy, no task.
     pub fn new(host: HostResources) -> Framework {
+        Framework::with_subsystems(host, Vec::new())
+    }
+
+    /// The same, with subsystems beside those that the framework comes with.
+    ///
+    /// # Panics
+    /// For more than nine of them, and for one whose name or a file's is taken.
+    pub fn with_subsystems(host: HostResources, others: Vec<Box<dyn Subsystem>>) -> Framework {
         let core = Core::new(host);
         let mut framework = Framework {
             core,
-            subsystems: Subsystems::new(),
+            subsystems: Subsystems::new(others),
             views: Views::new(),
             generation: Generation(0),
             groups_generation: GroupsGeneration(0),
             leaving: Leaving::default(),
         };
         let mut transaction = Transaction::trial(Credentials::ROOT);
-        for id in Subsystems::ids() {
+        for id in framework.subsystems.ids() {
             let (subsystems, mut cx) = framework.context(&mut transaction);
             subsystems.get_mut(id).css_alloc(&mut cx, DUMMY_ROOT, None);
         }
@@ -276,7 +284,7 @@ impl Framework {
     fn change_host(&mut self, transaction: &mut Transaction, host: HostResources) {
         let before = Box::new(std::mem::replace(&mut self.core.host, host));
         transaction.log.push(Undo::Host { before });
-        for id in Subsystems::ids() {
+        for id in self.subsystems.ids() {
             let (subsystems, mut cx) = self.context(transaction);
             subsystems.get_mut(id).host_changed(&mut cx);
         }

@@ -4,7 +4,6 @@ use super::resolve::check_root;
 use super::{Framework, MAX_TASKS};
 use crate::css_set::INIT_CSS_SET;
 use crate::group::{DUMMY, GroupId};
-use crate::subsystem::Subsystems;
 use crate::table::{Dead, Task, TaskSlot};
 use crate::transaction::{Transaction, Undo};
 use crate::{Errno, Event, GroupPath, Refusal, TaskId, TaskName, Tid, Usage};
@@ -49,7 +48,7 @@ impl Framework {
         transaction.change(self.core.css.groups_of(css_set));
         transaction.log.push(Undo::Born { task, born_below });
         transaction.touched.bear(id);
-        for subsystem in Subsystems::ids() {
+        for subsystem in self.subsystems.ids() {
             let group = self.core.group_for(subsystem, task);
             let (subsystems, mut cx) = self.context(transaction);
             subsystems.get_mut(subsystem).fork(&mut cx, task, group)?;
@@ -97,7 +96,7 @@ impl Framework {
             groups: paths,
             usage,
         });
-        for subsystem in Subsystems::ids() {
+        for subsystem in self.subsystems.ids() {
             let group = self.core.group_for(subsystem, task);
             let (subsystems, mut cx) = self.context(transaction);
             subsystems.get_mut(subsystem).exit(&mut cx, task, group);

@@ -2,7 +2,6 @@
 
 use super::{Framework, MAX_DEAD};
 use crate::group::{GroupId, HierarchyId};
-use crate::subsystem::Subsystems;
 use crate::table::TaskSlot;
 use crate::transaction::{Transaction, Undo};
 
@@ -20,7 +19,7 @@ impl Framework {
         for inverse in transaction.log.into_iter().rev() {
             self.undo(inverse);
         }
-        for id in Subsystems::ids() {
+        for id in self.subsystems.ids() {
             self.subsystems.get_mut(id).undo();
         }
         self.sweep();
@@ -28,7 +27,7 @@ impl Framework {
 
     /// Keep what was done.
     pub(super) fn settle(&mut self) {
-        for id in Subsystems::ids() {
+        for id in self.subsystems.ids() {
             self.subsystems.get_mut(id).settle();
         }
         self.sweep();
@@ -102,7 +101,7 @@ impl Framework {
     }
 
     fn free_group(&mut self, group: GroupId) {
-        for id in Subsystems::ids() {
+        for id in self.subsystems.ids() {
             self.subsystems.get_mut(id).css_free(group);
         }
         self.core.groups.remove(group);
