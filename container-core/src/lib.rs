@@ -46,3 +46,7 @@ pub use view::{
     MAX_VIEW_COMMANDS, MAX_VIEW_DEPTH, MAX_VIEW_GROUPS, MAX_VIEW_PAGE, MAX_VIEW_VALUE, MAX_VIEWS,
     ViewAccess, ViewCommand, ViewEvent, ViewGroup, ViewId, ViewPath, ViewRoot,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/writing-a-subsystem.md")]
+struct WritingASubsystem;

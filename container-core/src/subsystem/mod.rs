@@ -344,6 +344,12 @@ pub struct CssTable<T> {
     log: Vec<(GroupId, Option<T>)>,
 }
 
+impl<T: Clone + Debug> Default for CssTable<T> {
+    fn default() -> CssTable<T> {
+        CssTable::new()
+    }
+}
+
 impl<T: Clone + Debug> CssTable<T> {
     /// No group's.
     pub fn new() -> CssTable<T> {
