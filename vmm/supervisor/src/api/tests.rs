@@ -2,6 +2,7 @@
 
 mod crowd;
 mod document;
+mod doors;
 mod refused;
 mod rights;
 mod routes;
