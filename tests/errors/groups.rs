@@ -7,6 +7,16 @@ use Errno::*;
 
 const ABOVE_ROOT: &str = "it has no name for what is above its root";
 
+const GONE: Answer = Refused(ENODEV, &["the root of this view in b", "is gone"]);
+const HANDLE: &str = "its root is a handle to a group, which is gone";
+/// The host takes `b:/home` away.
+const HOME_GONE: &[Op] = &[
+    Attach("b:/", "web/vcpu0"),
+    Attach("b:/", "web/vcpu1"),
+    Rmdir("b:/home/t"),
+    Rmdir("b:/home"),
+];
+
 pub const ROWS: &[Row] = &[
     refused(
         RMDIR_FILE_OR_ROOT,
@@ -44,28 +54,39 @@ pub const ROWS: &[Row] = &[
         &["p:/home/none", "no child none"],
     ),
     refused("rmdir", Rmdir("none:/x"), ENOENT, &["none"]),
-    refused("after rmdir", Rmdir("p:/home/c"), ENOENT, &["p:/home/c"]).after(&[Rmdir("p:/home/c")]),
+    refused(AFTER_RMDIR, Rmdir("p:/home/c"), ENOENT, &["p:/home/c"]).after(&[Rmdir("p:/home/c")]),
     refused(
-        "after rmdir",
+        AFTER_RMDIR,
         Read("p:/home/c", "tasks"),
         ENOENT,
         &["p:/home/c"],
     )
     .after(&[Rmdir("p:/home/c")]),
     refused(
-        "after rmdir",
+        AFTER_RMDIR,
         Write("p:/home/c", "tasks", ""),
         ENOENT,
         &["p:/home/c"],
     )
     .after(&[Rmdir("p:/home/c")]),
     refused(
-        "after rmdir",
+        AFTER_RMDIR,
         Attach("p:/home/c", "web/vcpu0"),
         ENOENT,
         &["p:/home/c"],
     )
     .after(&[Rmdir("p:/home/c")]),
+    refused(
+        AFTER_RMDIR,
+        Write("b:/home", "tasks", ""),
+        ENOENT,
+        &["b:/home"],
+    )
+    .after(HOME_GONE)
+    .guest(GONE, HANDLE),
+    refused(AFTER_RMDIR, Read("b:/home", "tasks"), ENOENT, &["b:/home"])
+        .after(HOME_GONE)
+        .guest(GONE, HANDLE),
     refused(
         "mount",
         Mount("x", &["nosuch"]),
@@ -114,10 +135,7 @@ pub const ROWS: &[Row] = &[
         &["b is unmounted"],
     )
     .after(&[Unmount("b")])
-    .guest(
-        Refused(ENOENT, &["a limit above the root of this view"]),
-        "that hierarchies are unmounted is the host's to know",
-    ),
+    .guest(GONE, HANDLE),
     refused(
         "clone",
         Clone("web/vcpu0", "nosuch"),
