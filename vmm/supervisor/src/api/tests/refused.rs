@@ -130,9 +130,10 @@ fn too_much_is_413_and_another_type_is_415() {
         .ask(post, &vec![b' '; (1 << 20) + 1])
         .refused(413, "E2BIG");
     let text = "PUT /v1/files/billing/tenant/tasks HTTP/1.1\r\ncontent-type: text/plain";
-    served
+    let long = served
         .ask(text, &vec![b'1'; (64 << 10) + 1])
         .refused(413, "E2BIG");
+    assert_eq!(long.detail, "a body of 65537 bytes is past 65536");
     let many = vec![json!({"op": "umount", "hierarchy": "x"}); 10_001];
     served
         .send("POST", "/v1/plan", &json!({ "commands": many }))
