@@ -81,8 +81,17 @@ fn every_line_of_the_oracles_error_table_has_a_row_or_a_reason() {
 }
 
 #[test]
-fn a_door_that_answers_otherwise_says_why() {
+fn a_row_names_its_operands_and_a_door_that_answers_otherwise_says_why() {
     for row in table() {
+        for answer in [Some(row.answer), row.guest.other()].into_iter().flatten() {
+            let is_told = |operand: &&str| !operand.is_empty();
+            if let Answer::Refused(_, operands) = answer {
+                assert!(
+                    !operands.is_empty() && operands.iter().all(is_told),
+                    "{row:#?}"
+                );
+            }
+        }
         if let Door::Differs(_, why) | Door::Lacks(why) = row.guest {
             assert!(why.len() > 15, "{row:#?}");
         }

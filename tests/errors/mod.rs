@@ -84,6 +84,16 @@ pub enum Door {
     Lacks(&'static str),
 }
 
+impl Door {
+    /// The answer that is not the row's.
+    pub fn other(self) -> Option<Answer> {
+        match self {
+            Door::Differs(answer, _) => Some(answer),
+            Door::Same | Door::Lacks(_) => None,
+        }
+    }
+}
+
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {

@@ -117,6 +117,9 @@ fn another_method_is_405_and_told_which_are_allowed() {
     let answer = served.send("DELETE", "/v1/plan", &json!({}));
     answer.refused(405, "EOPNOTSUPP");
     assert!(answer.head.contains("allow: post"), "{}", answer.head);
+    // Control files are neither made nor unlinked.
+    let answer = served.send("DELETE", "/v1/files/billing/tenant/tasks", &json!({}));
+    answer.refused(405, "EOPNOTSUPP");
     let answer = served.send("PATCH", "/v1/machines/web", &json!({}));
     answer.refused(405, "EOPNOTSUPP");
     assert!(answer.head.contains("delete"), "{}", answer.head);
