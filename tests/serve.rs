@@ -12,6 +12,8 @@ mod asking;
 mod groups;
 #[path = "serve/machines.rs"]
 mod machines;
+#[path = "serve/many_groups.rs"]
+mod many_groups;
 #[path = "serve/rights.rs"]
 mod rights;
 #[path = "serve/threads.rs"]

@@ -206,7 +206,7 @@ fn refusals_speak_of_the_view_in_its_own_names() {
             (
                 set("p:/hot", "cpuset.cpus", "p:/gold/web"),
                 EINVAL,
-                "\"p:/gold/web\" is not a list of numbers and ranges such as 0-3,7",
+                "cpuset.cpus: \"p:/gold/web\" is not a list of numbers and ranges such as 0-3,7",
             ),
             (
                 set("p:/hot", "cpuset.cpus", "0"),

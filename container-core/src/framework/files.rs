@@ -79,6 +79,9 @@ impl Framework {
         let group = self.resolve(path)?;
         let (keeper, row) = self.existing_file(group, file)?;
         check_access(&self.core, &transaction.by, group, Access::Write)?;
+        if matches!(file, "cgroup.max.depth" | "cgroup.max.descendants") {
+            self.may_limit(&transaction.by, group, file)?;
+        }
         let is_read_only = row.max_write.is_none();
         let read_only = |errno| {
             Err(Refusal::new(
@@ -120,6 +123,22 @@ impl Framework {
             value: value.into(),
         });
         Ok(())
+    }
+
+    /// What limits a group is not for who was handed it, as the kernel has it for the root of a delegation.
+    ///
+    /// # Errors
+    /// EACCES for who may not write the group above.
+    fn may_limit(&self, by: &Credentials, group: GroupId, file: &str) -> Result<(), Refusal> {
+        let this = &self.core.groups[group];
+        let Some(parent) = this.parent else {
+            return Ok(());
+        };
+        check_access(&self.core, by, parent, Access::Write).map_err(|refusal| {
+            let path = &this.path;
+            let rule = format!("{file} limits who has {path}: {}", refusal.rule);
+            Refusal::new(Errno::EACCES, rule)
+        })
     }
 
     /// A control file of a group by name.

@@ -1,13 +1,13 @@
 //! Groups made, removed, renamed and handed over; and the release of those that become empty.
 
 use super::resolve::{Access, check_access};
-use super::{Framework, MAX_DEPTH, MAX_GROUPS};
+use super::{Framework, MAX_DEPTH, MAX_GROUPS, MAX_GROUPS_HANDED_OVER, MAX_GROUPS_OF_USERS};
 use crate::group::{Attributes, Group, GroupId};
 use crate::name::check_component;
 use crate::refusal::count;
 use crate::subsystem::SubsystemId;
 use crate::transaction::{Transaction, Undo};
-use crate::{Errno, Event, GroupPath, Refusal};
+use crate::{Credentials, Errno, Event, GroupPath, Refusal};
 
 impl Framework {
     pub(super) fn mkdir(
@@ -32,7 +32,7 @@ impl Framework {
         check_component(name)?;
         self.name_is_free(parent, name, Errno::EEXIST)?;
         check_access(&self.core, &transaction.by, parent, Access::Write)?;
-        self.check_limits(parent)?;
+        self.check_limits(&transaction.by, parent)?;
         let above = &self.core.groups[parent];
         let group = Group::new(
             above.path.child(name)?,
@@ -277,7 +277,7 @@ impl Framework {
 
     /// # Errors
     /// EAGAIN past a cgroup.max.depth or cgroup.max.descendants above, or past the built-in limits.
-    fn check_limits(&self, parent: GroupId) -> Result<(), Refusal> {
+    fn check_limits(&self, by: &Credentials, parent: GroupId) -> Result<(), Refusal> {
         let again = |rule: String| Err(Refusal::new(Errno::EAGAIN, rule));
         for (level, above) in (1..).zip(self.core.lineage(parent)) {
             let Group {
@@ -291,6 +291,17 @@ impl Framework {
                 let limit = format!(" is past its cgroup.max.descendants {max}");
                 let parts = [one_more.into(), path.into(), limit.into()];
                 return Err(Refusal::about(Errno::EAGAIN, parts));
+            }
+            if *descendants >= MAX_GROUPS_HANDED_OVER
+                && attributes.max_descendants.is_none()
+                && self.was_handed_over(by, above)
+            {
+                let uid = by.uid;
+                return again(format!(
+                    "one more than {descendants} groups below {path} is past the \
+                     {MAX_GROUPS_HANDED_OVER} of user {uid}, whom it was handed to without a \
+                     cgroup.max.descendants"
+                ));
             }
             if let Some(max) = attributes.max_depth.filter(|max| level > *max) {
                 let level = format!("a group {level} levels below ");
@@ -310,13 +321,27 @@ impl Framework {
                 "a group below {path} is past the greatest depth {MAX_DEPTH}"
             ));
         }
-        if self.core.hierarchies[*hierarchy].groups >= MAX_GROUPS {
+        let groups = self.core.hierarchies[*hierarchy].groups;
+        let (most, whose) = match by.uid {
+            0 => (MAX_GROUPS, "the most"),
+            _ => (
+                MAX_GROUPS_OF_USERS,
+                "the most that users other than 0 may make",
+            ),
+        };
+        if groups >= most {
+            let hierarchy = path.hierarchy();
             return again(format!(
-                "{} has {MAX_GROUPS} groups, the most",
-                path.hierarchy()
+                "{hierarchy} has {groups} groups, and {most} is {whose}"
             ));
         }
         Ok(())
+    }
+
+    /// Whether somebody else than root may make groups in this one, and not in the one above.
+    fn was_handed_over(&self, by: &Credentials, group: GroupId) -> bool {
+        let may = |group| check_access(&self.core, by, group, Access::Write).is_ok();
+        by.uid != 0 && may(group) && !self.core.groups[group].parent.is_some_and(may)
     }
 
     /// The subsystems whose callbacks a group's hierarchy gets.

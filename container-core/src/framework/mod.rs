@@ -53,6 +53,13 @@ const MAX_HIERARCHIES: usize = 32;
 /// Most groups in one hierarchy, whatever cgroup.max.descendants says.
 const MAX_GROUPS: usize = 65_536;
 
+/// Of these so many may be made by users other than 0: root is not locked out by those it hands groups to.
+const MAX_GROUPS_OF_USERS: usize = MAX_GROUPS / 8 * 7;
+
+/// Most groups that a user makes below a group that was handed over without a cgroup.max.descendants of its
+/// own, so that none takes a hierarchy from the others.
+const MAX_GROUPS_HANDED_OVER: u32 = 4096;
+
 /// Deepest group, whatever cgroup.max.depth says.
 const MAX_DEPTH: u32 = 32;
 

@@ -176,7 +176,8 @@ impl Cpuset {
         group: GroupId,
         value: &str,
     ) -> Result<(), Refusal> {
-        let cpus = CpuSet::parse(value, cx.core.host.possible_cpus)?;
+        let cpus = CpuSet::parse(value, cx.core.host.possible_cpus)
+            .map_err(|refusal| rules::not_taken("cpuset.cpus", refusal))?;
         rules::cpus_are_present(&cx.core.host, cpus)?;
         let state = self.state(group);
         if *state.cpus == cpus {
@@ -206,7 +207,8 @@ impl Cpuset {
         group: GroupId,
         value: &str,
     ) -> Result<(), Refusal> {
-        let mems = NodeSet::parse(value, NodeSet::CAPACITY)?;
+        let mems = NodeSet::parse(value, NodeSet::CAPACITY)
+            .map_err(|refusal| rules::not_taken("cpuset.mems", refusal))?;
         rules::mems_are_enforced(&cx.core.host, mems)?;
         let state = self.state(group);
         if state.mems != mems {

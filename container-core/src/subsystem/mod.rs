@@ -147,7 +147,7 @@ pub struct Context<'a> {
 ///
 /// A batch may be taken back at any point: whatever a callback changes, [`undo`](Self::undo) has to restore. A
 /// [`CssTable`] does.
-pub trait Subsystem: CloneSubsystem + Send {
+pub trait Subsystem: CloneSubsystem + Send + Sync {
     /// What hierarchies are mounted with.
     fn name(&self) -> &'static str;
 

@@ -15,6 +15,9 @@
 
 pub mod agent;
 pub mod api;
+#[cfg(test)]
+#[path = "../../../tests/errors/mod.rs"]
+mod errors;
 mod event_log;
 pub mod keeper;
 mod launch;

@@ -71,10 +71,16 @@ pub(super) fn list_within<const WORDS: usize>(
         Ok(asked) if asked.is_subset_of(&whole) => Ok(asked.to_string()),
         Ok(asked) => refused(&list(asked)),
         Err(refusal) if refusal.errno == Errno::EINVAL => {
-            Err(Refusal::plain(Errno::EINVAL, refusal.rule))
+            Err(Refusal::plain(Errno::EINVAL, not_taken(file, refusal).rule))
         }
         Err(_) => refused(value.trim()),
     }
+}
+
+/// What is wrong with a list, and to which file it was written.
+pub(super) fn not_taken(file: &str, refusal: Refusal) -> Refusal {
+    let rule = format!("{file}: {}", refusal.rule);
+    Refusal::new(refusal.errno, rule)
 }
 
 impl State {

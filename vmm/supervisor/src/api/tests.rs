@@ -3,6 +3,7 @@
 mod apply;
 mod crowd;
 mod document;
+mod doors;
 mod listing;
 mod names;
 mod refused;

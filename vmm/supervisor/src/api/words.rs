@@ -1,6 +1,8 @@
 //! The words of the API in those of the keeper, and back.
 
-use container_core::{Command, Framework, GroupPath, HierarchyInfo, HierarchyName, TaskId};
+use container_core::{
+    Command, Framework, GroupPath, HierarchyInfo, HierarchyName, TaskId, TaskName,
+};
 use management::api;
 
 use super::ask::Client;
@@ -87,8 +89,15 @@ impl Client {
     /// A living task by `MACHINE/KIND` or thread id.
     ///
     /// # Errors
-    /// ESRCH.
+    /// EINVAL for what is neither, ESRCH where none of that name lives.
     pub(super) async fn task(&self, name: String) -> Result<TaskId, Refused> {
+        let is_decimal = name.bytes().all(|byte| byte.is_ascii_digit());
+        if name.contains('/') {
+            name.parse::<TaskName>()?;
+        } else if !is_decimal || name.parse::<u32>().is_err() {
+            let rule = format!("task {name:?} is neither MACHINE/KIND nor a thread id");
+            return Err(Refused::new("EINVAL", rule));
+        }
         let found = self.ask(|reply| Request::Find(name.clone(), reply)).await?;
         found.ok_or_else(|| Refused::new("ESRCH", format!("no task {name} lives")))
     }

@@ -8,12 +8,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
 use container_core::{Command, Credentials, Framework, GroupPath, TaskKind, TaskName, Tid};
+use http_body_util::BodyExt;
 use link::{Guest, MachineConfig};
 use management::api::{ApplyRequest, Problem};
 use serde_json::Value;
 use tokio::sync::oneshot;
+use tower_service::Service;
 
+use crate::api::extract::Peer;
 use crate::api::{Known, Specs, Wanted, feed, serve};
 use crate::{Config, NewMachine, Onlooker, Placement, Restart, Supervisor};
 
@@ -168,6 +174,33 @@ fn supervisor_of(
         machine_program: None,
     })
     .unwrap()
+}
+
+/// Call the router as somebody, without a socket.
+pub async fn ask(
+    router: &Router,
+    by: Option<Credentials>,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> (u16, String) {
+    let kind = match path.starts_with("/v1/files") {
+        true => "text/plain",
+        false => "application/json",
+    };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", kind)
+        .body(Body::from(body.to_owned()))
+        .unwrap();
+    if let Some(by) = by {
+        request.extensions_mut().insert(Peer(by));
+    }
+    let response = router.clone().call(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
 impl Served {
