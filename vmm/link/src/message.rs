@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The version of this protocol; a peer of another one is refused at the first message.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// A machine has at most this many vCPUs.
 pub const MAX_VCPUS: u16 = 64;
@@ -26,7 +26,7 @@ pub enum ToMachine {
     Resume,
     /// End the guest in good order.
     Stop,
-    /// Answer with the same number.
+    /// Answer with what KVM has counted so far, where it counts, and then with the same number.
     Ping(u64),
 }
 
@@ -72,6 +72,22 @@ pub enum ToSupervisor {
         /// The guest's port, below 1024.
         source_port: u32,
     },
+    /// What KVM has counted of each vCPU, by index: before each answer to a ping, and once before the end.
+    Counted {
+        /// As many as there are vCPUs.
+        vcpus: Vec<VcpuCounts>,
+    },
+}
+
+/// What KVM has counted of a vCPU since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VcpuCounts {
+    /// Exits from the guest.
+    pub exits: u64,
+    /// Nanoseconds of polling before a halt that a wake-up ended.
+    pub halt_poll_success_ns: u64,
+    /// Nanoseconds of polling before a halt in vain.
+    pub halt_poll_fail_ns: u64,
 }
 
 /// What to build.

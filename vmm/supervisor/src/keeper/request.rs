@@ -6,6 +6,7 @@ use container_core::{
     Command, Credentials, Generation, GroupPath, HierarchyInfo, MachineName, Refusal, TaskId,
 };
 use host::ExactCounter;
+use link::VcpuCounts;
 use management::Report;
 
 use super::{AgentAnswer, Asker, ChangeError, EventPage, MachineId, Planned};
@@ -179,6 +180,8 @@ pub enum News {
         /// Which.
         machine: MachineId,
     },
+    /// What KVM has counted of machines' vCPUs, by their word: once a second for all of them, and at a machine's end.
+    Counted(Vec<(MachineId, Vec<VcpuCounts>)>),
     /// Exact counters, as far as they could be opened.
     Counters {
         /// By task.
