@@ -207,10 +207,7 @@ fn halt_poll(registry: &mut Registry, report: &Report, end: &str, of: fn(&Task) 
 }
 
 /// The tasks that there is a count of.
-fn counted(
-    report: &Report,
-    of: fn(&Task) -> Option<u64>,
-) -> impl Iterator<Item = (&Task, u64)> {
+fn counted(report: &Report, of: fn(&Task) -> Option<u64>) -> impl Iterator<Item = (&Task, u64)> {
     let tasks = report.tasks.iter();
     tasks.filter_map(move |task| Some((task, of(task)?)))
 }

@@ -141,8 +141,8 @@ fn metrics_tell_of_tasks_groups_and_the_api_itself() {
 fn refused_commands_are_counted_by_what_they_are_and_not_by_what_clients_write() {
     let served = Served::start();
     let cpus = "/v1/files/placement/cpuset.cpus";
-    served.put_text(cpus, "nonsense").refused(422, "EINVAL");
-    served.put_text(cpus, "nonsense").refused(422, "EINVAL");
+    served.put_text(cpus, "nonsense").refused(403, "EACCES");
+    served.put_text(cpus, "nonsense").refused(403, "EACCES");
     let odd = "/v1/files/placement/no%20such";
     served.put_text(odd, "1").refused(404, "ENOENT");
     let commands = json!({"commands": [
@@ -174,7 +174,7 @@ fn refused_commands_are_counted_by_what_they_are_and_not_by_what_clients_write()
             "{operation=\"attach\",file=\"\",errno=\"ENOENT\"} 1",
             "{operation=\"mkdir\",file=\"\",errno=\"EINVAL\"} 1",
             "{operation=\"rmdir\",file=\"\",errno=\"EBUSY\"} 1",
-            "{operation=\"set\",file=\"cpuset.cpus\",errno=\"EINVAL\"} 2",
+            "{operation=\"set\",file=\"cpuset.cpus\",errno=\"EACCES\"} 2",
             "{operation=\"set\",file=\"other\",errno=\"ENOENT\"} 1",
         ]
     );
