@@ -138,7 +138,11 @@ pub const ROWS: &[Row] = &[
         CLEAR,
         cpus("p:/home/c", "\n"),
         EBUSY,
-        &["cpuset.cpus cannot be empty", "cpuset.cpu_exclusive", "p:/home/c"],
+        &[
+            "cpuset.cpus cannot be empty",
+            "cpuset.cpu_exclusive",
+            "p:/home/c",
+        ],
     )
     .after(&[exclusive("p:/home", "1"), exclusive("p:/home/c", "1")]),
     refused(

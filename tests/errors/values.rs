@@ -95,7 +95,12 @@ pub const ROWS: &[Row] = &[
     )
     .by(User::Owner),
     taken(ZERO_BYTES, Write("p:/home/a", "cpuset.cpus", ""), "0-1"),
-    taken(ZERO_BYTES, Write("p:/home/a", "cpuset.effective_cpus", ""), "0-1").guest(
+    taken(
+        ZERO_BYTES,
+        Write("p:/home/a", "cpuset.effective_cpus", ""),
+        "0-1",
+    )
+    .guest(
         Refused(EACCES, &["cpuset.effective_cpus in p:/home/a", "read-only"]),
         "a guest is nobody's root",
     ),

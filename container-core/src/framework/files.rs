@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::Framework;
 use super::resolve::{Access, check_access, check_root};
 use crate::group::{Attributes, GroupId, HierarchyState};
-use crate::subsystem::{ControlFile, MAX_WRITE, SubsystemId, parse_flag};
+use crate::subsystem::{ControlFile, MAX_WRITE, SubsystemId, Subsystems, parse_flag};
 use crate::transaction::Transaction;
 use crate::{Credentials, Errno, Event, GroupPath, Refusal, TaskId, Tid};
 
@@ -36,6 +36,15 @@ pub(crate) enum Keeper {
 }
 
 impl Framework {
+    /// A control file's name out of all that there are, of every subsystem: for who may not keep whatever a client calls
+    /// a file.
+    pub fn known_file(name: &str) -> Option<&'static str> {
+        let subsystems = Subsystems::new(Vec::new());
+        let theirs = subsystems.ids().flat_map(|id| subsystems.get(id).files());
+        let mut all = FILES.iter().chain(theirs);
+        all.find(|file| file.name == name).map(|file| file.name)
+    }
+
     /// The control files of a group: the framework's, then those of each subsystem bound there.
     ///
     /// # Errors

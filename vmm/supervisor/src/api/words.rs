@@ -6,6 +6,7 @@ use container_core::{
 use management::api;
 
 use super::ask::Client;
+use super::metrics::Operation;
 use super::problem::Refused;
 use crate::keeper::{Planned, PlannedBirth, PlannedEffect, Request};
 
@@ -24,14 +25,13 @@ impl Client {
         }
         let mut commands = Vec::with_capacity(all.len());
         for (index, command) in all.into_iter().enumerate() {
-            let command = self
-                .command(command)
-                .await
-                .map_err(|Refused(mut problem)| {
-                    problem.command = Some(index);
-                    Refused(problem)
-                })?;
-            commands.push(command);
+            let operation = Operation::of(&command);
+            let understood = self.command(command).await;
+            commands.push(understood.map_err(|Refused(mut problem)| {
+                self.requests.count_refused(operation, &problem.errno);
+                problem.command = Some(index);
+                Refused(problem)
+            })?);
         }
         Ok(commands)
     }

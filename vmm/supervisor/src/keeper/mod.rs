@@ -247,6 +247,7 @@ impl Keeper {
             }
             News::Died { machine } => self.on_died(machine),
             News::Launched { machine, launch } => self.on_launched(&machine, launch),
+            News::Counted(counts) => self.on_counted(&counts),
             News::Counters { counters, tsc_khz } => self.tasks.attach_counters(counters, tsc_khz),
             News::AgentReady { machine, agent } => self.on_agent_ready(machine, &agent),
             News::AgentCutOff { machine, why } => {
@@ -284,6 +285,8 @@ impl Keeper {
             Said::Paused => self.on_paused(machine, true),
             Said::Resumed => self.on_paused(machine, false),
             Said::Held(number) => self.on_held(machine, number),
+            // The wire keeps these, for one message a second.
+            Said::Counted(counts) => self.on_counted(&[(machine, counts)]),
             Said::Alive => self.tell_of(machine, "machine_responsive", "answers again"),
         }
     }

@@ -30,6 +30,7 @@ impl Keeper {
 
     fn task_row(&self, info: &TaskInfo) -> management::Task {
         let task = self.tasks.get(info.id);
+        let counts = task.and_then(|task| task.counts);
         let kind = match info.name.kind {
             container_core::TaskKind::Vcpu(_) => "vcpu",
             container_core::TaskKind::Io => "io",
@@ -58,6 +59,9 @@ impl Keeper {
             .into(),
             wait_ns: task.map_or(0, |task| task.wait.0),
             residual_ns: task.map_or(0, |task| task.residual.0),
+            exits: counts.map(|counts| counts.exits),
+            halt_poll_success_ns: counts.map(|counts| counts.halt_poll_success_ns),
+            halt_poll_fail_ns: counts.map(|counts| counts.halt_poll_fail_ns),
         }
     }
 

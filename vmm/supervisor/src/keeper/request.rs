@@ -7,6 +7,7 @@ use container_core::{
     TaskCursor, TaskId, TaskPage,
 };
 use host::ExactCounter;
+use link::VcpuCounts;
 use management::Report;
 
 use super::{AgentAnswer, Asker, ChangeError, EventPage, MachineId, Planned, Rehearsal, Rehearsed};
@@ -218,6 +219,8 @@ pub enum News {
         /// Which.
         machine: MachineId,
     },
+    /// What KVM has counted of machines' vCPUs, by their word: once a second for all of them, and at a machine's end.
+    Counted(Vec<(MachineId, Vec<VcpuCounts>)>),
     /// Exact counters, as far as they could be opened.
     Counters {
         /// By task.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use container_core::{CpuSet, Framework, Nanoseconds, Observation, Reading, TaskId, TaskName};
 use host::{Counter, ExactCounter, PinError, Thread, Whereabouts};
+use link::VcpuCounts;
 
 use super::MachineId;
 use super::flight::{HandError, Hands};
@@ -42,6 +43,8 @@ pub struct Task {
     pub drifted: bool,
     /// What was billed to it at its machine's end without a counter having seen it.
     pub residual: Nanoseconds,
+    /// What KVM has counted of a vCPU, by its machine's word; None while there is none.
+    pub counts: Option<VcpuCounts>,
 }
 
 /// What is held open of a thread.
@@ -73,7 +76,18 @@ impl Task {
             found: None,
             drifted: false,
             residual: Nanoseconds(0),
+            counts: None,
         })
+    }
+
+    /// Its machine has said this. A count that goes back is no count, whoever says it.
+    pub fn count(&mut self, said: &VcpuCounts) {
+        let known = self.counts.get_or_insert_default();
+        *known = VcpuCounts {
+            exits: known.exits.max(said.exits),
+            halt_poll_success_ns: known.halt_poll_success_ns.max(said.halt_poll_success_ns),
+            halt_poll_fail_ns: known.halt_poll_fail_ns.max(said.halt_poll_fail_ns),
+        };
     }
 
     /// Its thread, by its kept-open directory; None once it has exited.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use container_core::{Credentials, Nanoseconds, TaskId, TaskKind, Tid};
 use host::Thread;
+use link::VcpuCounts;
 use management::Drift;
 
 use super::death::ENDING_POLL;
@@ -79,6 +80,21 @@ impl Keeper {
             self.tasks.look_first(task, &mut self.framework);
             if let Some(reading) = self.tasks.sample(task) {
                 let _ = self.framework.charge(task, reading);
+            }
+        }
+    }
+
+    /// Machines have said what KVM counts of their vCPUs.
+    pub(super) fn on_counted(&mut self, counts: &[(MachineId, Vec<VcpuCounts>)]) {
+        for (id, counts) in counts {
+            let Some(machine) = self.machines.get(*id) else {
+                continue;
+            };
+            for (index, counts) in (0..).zip(counts) {
+                let task = machine.tasks.get(&TaskKind::Vcpu(index));
+                if let Some(task) = task.and_then(|task| self.tasks.get_mut(*task)) {
+                    task.count(counts);
+                }
             }
         }
     }

@@ -50,10 +50,13 @@ impl Form {
 
 /// On one line, not too long, and with nothing in it that steers a terminal.
 fn clean(text: &str) -> String {
-    let cut = &text[..text.floor_char_boundary(TEXT_BYTES)];
-    cut.chars()
+    let mut clean: String = text
+        .chars()
+        .take(TEXT_BYTES)
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+        .collect();
+    clean.truncate(clean.floor_char_boundary(TEXT_BYTES));
+    clean
 }
 
 /// The time in UTC, to the millisecond: `2026-11-24T09:15:05.123Z`.

@@ -8,10 +8,12 @@ use management::names;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::plan::carry_out_one;
 use super::{json, text};
 use crate::api::ask::Client;
 use crate::api::extract::{InPath, InQuery, InText};
 use crate::api::listing;
+use crate::api::metrics::Operation;
 use crate::api::problem::Refused;
 use crate::api::words;
 use crate::keeper::Request;
@@ -145,15 +147,9 @@ pub async fn write(
     InText(value): InText,
 ) -> Result<Response, Refused> {
     let (group, file) = group_and_file(&hierarchy, &path)?;
+    let operation = Operation::set(&file);
     let write = Command::Write { group, file, value };
-    let written = app.ask(|reply| Request::Plan {
-        by: app.by,
-        commands: vec![write],
-        generation: None,
-        dry_run: false,
-        reply,
-    });
-    written.await??;
+    carry_out_one(&app, operation, write).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

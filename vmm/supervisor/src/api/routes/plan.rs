@@ -1,7 +1,7 @@
 //! Many changes as one.
 
 use axum::response::Response;
-use container_core::GroupsGeneration;
+use container_core::{Command, Errno, GroupsGeneration};
 use management::api::{self, PlanRequest};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -9,9 +9,10 @@ use utoipa::IntoParams;
 use super::json;
 use crate::api::ask::Client;
 use crate::api::extract::{InJson, InQuery};
+use crate::api::metrics::Operation;
 use crate::api::problem::Refused;
 use crate::api::words;
-use crate::keeper::{ChangeError, Request};
+use crate::keeper::{ChangeError, Planned, Request};
 
 /// Whether to do it.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -42,7 +43,7 @@ async fn carry_out(
     generation: Option<u64>,
     dry_run: bool,
 ) -> Result<api::Plan, Refused> {
-    let several = !commands.is_empty();
+    let operations: Vec<Operation> = commands.iter().map(Operation::of).collect();
     let commands = app.commands(commands).await?;
     let planned = app.ask(|reply| Request::Plan {
         by: app.by,
@@ -55,15 +56,45 @@ async fn carry_out(
         .await?
         .map(|planned| words::plan(&planned))
         .map_err(|error| {
-            let struck = match &error {
-                // A stale generation strikes none of them.
-                ChangeError::Refused(refusal) if refusal.errno != container_core::Errno::ESTALE => {
-                    several.then_some(refusal.command)
-                }
-                _ => None,
-            };
+            let struck = struck(&error).filter(|index| *index < operations.len());
             let Refused(mut problem) = error.into();
+            if let Some(index) = struck {
+                app.requests
+                    .count_refused(operations[index], &problem.errno);
+            }
             problem.command = struck;
             Refused(problem)
         })
+}
+
+/// Carry out one command that a route of its own stands for.
+pub(super) async fn carry_out_one(
+    app: &Client,
+    operation: Operation,
+    command: Command,
+) -> Result<Planned, Refused> {
+    let planned = app.ask(|reply| Request::Plan {
+        by: app.by,
+        commands: vec![command],
+        generation: None,
+        dry_run: false,
+        reply,
+    });
+    planned.await?.map_err(|error| {
+        let struck = struck(&error);
+        let refused = Refused::from(error);
+        if struck.is_some() {
+            app.requests.count_refused(operation, &refused.0.errno);
+        }
+        refused
+    })
+}
+
+/// Which command an error struck.
+fn struck(error: &ChangeError) -> Option<usize> {
+    match error {
+        // A stale generation strikes none of them.
+        ChangeError::Refused(refusal) if refusal.errno != Errno::ESTALE => Some(refusal.command),
+        _ => None,
+    }
 }
