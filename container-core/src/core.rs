@@ -2,43 +2,52 @@
 //!
 //! What a subsystem knows of a group is not here: each keeps its own, keyed by group.
 
+use std::hash::{BuildHasher, RandomState};
+
 use crate::css_set::CssSets;
 use crate::group::{DUMMY, Group, GroupId, Hierarchy, HierarchyId, HierarchyState};
+use crate::index::Index;
 use crate::slab::Slab;
-use crate::subsystem::{SubsystemId, Subsystems};
+use crate::subsystem::{MAX_SUBSYSTEMS, SubsystemId};
 use crate::table::{TaskSlot, TaskTable};
-use crate::{GroupPath, HierarchyName, HostResources};
+use crate::{GroupPath, HierarchyName, HostResources, TaskName};
 
 #[derive(Clone)]
-pub(crate) struct Core {
-    pub host: HostResources,
-    pub hierarchies: Slab<Hierarchy>,
-    pub groups: Slab<Group>,
-    pub css: CssSets,
-    pub tasks: TaskTable,
+/// Groups and tasks, as subsystems may read them.
+pub struct Core {
+    pub(crate) host: HostResources,
+    pub(crate) hierarchies: Slab<Hierarchy>,
+    pub(crate) groups: Slab<Group>,
+    by_path: Index<Group>,
+    /// Paths are chosen by whoever may make groups, and so their hashes are not to be foreseen.
+    path_hasher: RandomState,
+    pub(crate) css: CssSets,
+    pub(crate) tasks: TaskTable,
     /// The hierarchy that each subsystem sits on, by subsystem id.
-    pub bindings: [HierarchyId; Subsystems::COUNT],
+    pub(crate) bindings: [HierarchyId; MAX_SUBSYSTEMS],
 }
 
 impl Core {
     /// One hierarchy, the dummy, with all subsystems on it, and the root css_set.
-    pub fn new(host: HostResources) -> Core {
+    pub(crate) fn new(host: HostResources) -> Core {
         let mut core = Core {
             host,
             hierarchies: Slab::new(),
             groups: Slab::new(),
+            by_path: Index::new(),
+            path_hasher: RandomState::new(),
             css: CssSets::new(),
             tasks: TaskTable::new(),
-            bindings: [DUMMY; Subsystems::COUNT],
+            bindings: [DUMMY; MAX_SUBSYSTEMS],
         };
         let dummy = core.new_hierarchy(HierarchyName::dummy());
         let root = core.hierarchies[dummy].root;
-        core.new_css_set([Some(root)].into());
+        core.new_css_set([Some(root)].into_iter().collect());
         core
     }
 
     /// A hierarchy of a root alone, which no css_set knows yet.
-    pub fn new_hierarchy(&mut self, name: HierarchyName) -> HierarchyId {
+    pub(crate) fn new_hierarchy(&mut self, name: HierarchyName) -> HierarchyId {
         let state = HierarchyState {
             mounted: true,
             active: true,
@@ -57,23 +66,59 @@ impl Core {
         hierarchy
     }
 
+    /// A group, in its tree, by its path; roots are not asked for.
+    pub(crate) fn group_at(&self, hierarchy: HierarchyId, path: &str) -> Option<GroupId> {
+        self.by_path.find(self.path_hash(hierarchy, path), |group| {
+            let group = &self.groups[group];
+            group.hierarchy == hierarchy && group.path.path() == path
+        })
+    }
+
+    /// The group is found by its path from now on.
+    pub(crate) fn list_path(&mut self, group: GroupId) {
+        let Group {
+            hierarchy, path, ..
+        } = &self.groups[group];
+        let hash = self.path_hash(*hierarchy, path.path());
+        self.by_path.insert(hash, group);
+    }
+
+    /// It is found no more; to be asked before the path changes.
+    pub(crate) fn unlist_path(&mut self, group: GroupId) {
+        let Group {
+            hierarchy, path, ..
+        } = &self.groups[group];
+        let hash = self.path_hash(*hierarchy, path.path());
+        self.by_path.remove(hash, group);
+    }
+
+    /// Groups that are found by their paths.
+    pub(crate) fn listed_paths(&self) -> usize {
+        self.by_path.len()
+    }
+
+    fn path_hash(&self, hierarchy: HierarchyId, path: &str) -> u32 {
+        let hash = self.path_hasher.hash_one((hierarchy, path));
+        (hash >> 32) as u32
+    }
+
     /// The root of the hierarchy that a subsystem sits on.
-    pub fn root_of(&self, subsystem: SubsystemId) -> GroupId {
+    pub(crate) fn root_of(&self, subsystem: SubsystemId) -> GroupId {
         self.hierarchies[self.bindings[subsystem.0]].root
     }
 
     /// A task's group as one subsystem sees it.
-    pub fn group_for(&self, subsystem: SubsystemId, task: TaskSlot) -> GroupId {
+    pub(crate) fn group_for(&self, subsystem: SubsystemId, task: TaskSlot) -> GroupId {
         self.group_of(task, self.bindings[subsystem.0])
     }
 
     /// Whether a subsystem is bound to a hierarchy that is listed.
-    pub fn is_bound(&self, subsystem: SubsystemId) -> bool {
+    pub(crate) fn is_bound(&self, subsystem: SubsystemId) -> bool {
         self.bindings[subsystem.0] != DUMMY
     }
 
     /// Hierarchies other than the dummy that stand, by slot.
-    pub fn listed(&self) -> impl DoubleEndedIterator<Item = (HierarchyId, &Hierarchy)> {
+    pub(crate) fn listed(&self) -> impl DoubleEndedIterator<Item = (HierarchyId, &Hierarchy)> {
         self.hierarchies
             .iter()
             .filter(|(id, hierarchy)| *id != DUMMY && hierarchy.state.active)
@@ -92,5 +137,25 @@ impl Core {
             pending.extend(self.groups[group].children.values().rev());
             Some(group)
         })
+    }
+
+    /// Where a group stands.
+    pub fn path_of(&self, group: GroupId) -> &GroupPath {
+        &self.groups[group].path
+    }
+
+    /// A task's name.
+    pub fn name_of(&self, task: TaskSlot) -> &TaskName {
+        &self.tasks.slots[task].name
+    }
+
+    /// How many tasks are in this very group.
+    pub fn count_in(&self, group: GroupId) -> u32 {
+        self.groups[group].tasks
+    }
+
+    /// A task's group in the hierarchy that `group` stands in.
+    pub fn beside(&self, group: GroupId, task: TaskSlot) -> GroupId {
+        self.group_of(task, self.groups[group].hierarchy)
     }
 }

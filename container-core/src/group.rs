@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::css_set::Link;
 use crate::slab::{Id, List};
-use crate::{GroupPath, HierarchyName};
+use crate::{Generation, GroupPath, HierarchyName};
 
-pub(crate) type GroupId = Id<Group>;
+/// A group, as subsystems know it: good while the group stands.
+pub type GroupId = Id<Group>;
 pub(crate) type HierarchyId = Id<Hierarchy>;
 
 /// The hierarchy that is never listed: subsystems that are not mounted sit on its one group.
@@ -36,24 +37,29 @@ pub(crate) struct HierarchyState {
     pub release_agent: Arc<str>,
 }
 
-/// A node of a hierarchy.
+/// A node of a hierarchy. What a task's coming and going touches is in the first of two cache lines.
 #[derive(Clone)]
-pub(crate) struct Group {
-    pub path: GroupPath,
-    pub hierarchy: HierarchyId,
-    pub parent: Option<GroupId>,
-    pub children: BTreeMap<Box<str>, GroupId>,
-    /// 0 for the root.
-    pub depth: u32,
-    /// Groups below, at any depth.
-    pub descendants: u32,
+#[repr(C, align(64))]
+pub struct Group {
+    pub(crate) path: GroupPath,
+    pub(crate) hierarchy: HierarchyId,
+    pub(crate) parent: Option<GroupId>,
     /// Tasks in this very group: the sum over its css_sets.
-    pub tasks: u32,
-    pub css_sets: List<Link>,
-    pub attributes: Attributes,
+    pub(crate) tasks: u32,
+    pub(crate) css_sets: List<Link>,
+    /// The commit that last changed who is in it, or made it.
+    pub(crate) changed: Generation,
+    /// 0 for the root.
+    pub(crate) depth: u32,
+    /// Groups below, at any depth.
+    pub(crate) descendants: u32,
+    pub(crate) children: BTreeMap<Box<str>, GroupId>,
+    pub(crate) attributes: Attributes,
     /// Removed, and freed when the batch is settled: until then it can come back.
-    pub offline: bool,
+    pub(crate) offline: bool,
 }
+
+const _: () = assert!(size_of::<Option<Group>>() == 128);
 
 /// What a command can change about a group; one entry of the undo log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +98,7 @@ impl Attributes {
 }
 
 impl Group {
-    pub fn new(
+    pub(crate) fn new(
         path: GroupPath,
         hierarchy: HierarchyId,
         parent: Option<(GroupId, &Group)>,
@@ -106,13 +112,14 @@ impl Group {
             descendants: 0,
             tasks: 0,
             css_sets: List::new(),
+            changed: Generation::default(),
             attributes: parent.map_or(Attributes::ROOT, |(_, group)| group.attributes.inherited()),
             offline: false,
         }
     }
 
     /// Neither tasks nor children: what a release, and an rmdir, ask for.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.tasks == 0 && self.children.is_empty()
     }
 }

@@ -14,6 +14,7 @@ mod effect;
 mod event;
 mod framework;
 mod group;
+mod index;
 mod name;
 mod quantity;
 mod refusal;
@@ -24,21 +25,29 @@ mod task;
 mod transaction;
 mod view;
 
+pub use crate::core::Core;
 pub use command::{Command, Plan};
 pub use cpu_set::{CpuSet, IdSet, MAX_CPUS, NodeSet};
 pub use credentials::Credentials;
 pub use effect::Effect;
 pub use event::Event;
 pub use framework::{
-    CpuGroupInfo, Framework, Generation, GroupInfo, HierarchyInfo, HostResources, Ledger, Owner,
-    TaskInfo,
+    CpuGroupInfo, Framework, Generation, GroupInfo, GroupsGeneration, HierarchyInfo, HostResources,
+    Ledger, MAX_TASK_PAGE, Owner, TaskCursor, TaskInfo, TaskPage,
 };
+pub use group::GroupId;
 pub use name::{GroupPath, HierarchyName, MachineName};
-pub use quantity::{Cycles, Nanoseconds, Reading, Usage};
+pub use quantity::{Cycles, Nanoseconds, Observation, Reading, Usage};
 pub use refusal::{Errno, Refusal};
 pub use subsystem::cpu::{CpuGroup, CpuLimits, CpuStat};
+pub use subsystem::{Context, ControlFile, CssTable, Subsystem, parse_flag, parse_u64};
+pub use table::TaskSlot;
 pub use task::{TaskId, TaskKind, TaskName, Tid};
 pub use view::{
     MAX_VIEW_COMMANDS, MAX_VIEW_DEPTH, MAX_VIEW_GROUPS, MAX_VIEW_PAGE, MAX_VIEW_VALUE, MAX_VIEWS,
     ViewAccess, ViewCommand, ViewEvent, ViewGroup, ViewId, ViewPath, ViewRoot,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/writing-a-subsystem.md")]
+struct WritingASubsystem;

@@ -64,3 +64,13 @@ fn the_page_of_control_files_names_each_of_them_and_no_other() {
         "docs/control-files.md lacks {missing:?} and has {invented:?}, which no group has"
     );
 }
+
+#[test]
+fn every_file_is_known_by_its_name_and_nothing_else_is() {
+    for file in files_of_groups() {
+        assert_eq!(Framework::known_file(&file), Some(&*file));
+    }
+    for name in ["", "cpuset", "cpuset.cpus ", "no.such"] {
+        assert_eq!(Framework::known_file(name), None);
+    }
+}

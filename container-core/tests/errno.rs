@@ -1,225 +1,128 @@
-//! The errno of every refusal that the kernel has too, a row each.
+//! The error table through the library, and what only the library can be asked.
 
 #![allow(
     clippy::unwrap_used,
     reason = "clippy takes only test functions for tests"
 )]
 
+#[path = "../../tests/errors/mod.rs"]
+mod errors;
 mod support;
 
+use std::collections::BTreeSet;
+
 use container_core::*;
+use errors::world::World;
+use errors::{Answer, Door, HALF, LINES, Op, Row, UNASKABLE, table};
 use support::*;
 
 use Errno::*;
 
-/// `p:/a` has CPUs 0-1 and a child `in` with 0; `p:/c` has 2-3; `p:/new` has nothing.
+/// What the library says to a row: the refusal, or nothing where it is in force.
+fn asked(world: &mut World, row: &Row, before: Option<Op>) -> Result<(), Refusal> {
+    let by = row.by.credentials();
+    if let Op::Read(group, file) = row.op {
+        return world.framework.read(&by, &group.parse()?, file).map(drop);
+    }
+    let ops = before.into_iter().chain([row.op]);
+    let commands: Result<Vec<_>, _> = ops.map(|op| world.command(op)).collect();
+    let plan = world.framework.plan(&by, &commands?)?;
+    world.framework.commit(plan)?;
+    world.framework.check_invariants();
+    Ok(())
+}
+
+fn assert_answered(row: &Row, answer: Result<(), Refusal>) {
+    match (row.answer, answer) {
+        (Answer::Refused(errno, operands), Err(refusal)) => {
+            assert_eq!(refusal.errno, errno, "{row:#?}: {refusal}");
+            for operand in operands {
+                let told = refusal.rule.contains(operand);
+                assert!(told, "{row:#?}: no {operand:?} in {:?}", refusal.rule);
+            }
+        }
+        (Answer::Taken(_), Ok(())) => {}
+        (_, other) => panic!("{row:#?}: {other:?}"),
+    }
+}
+
+#[test]
+fn every_row_of_the_error_table_is_answered_by_the_library_and_a_refusal_leaves_no_trace() {
+    for row in table() {
+        for before in [None, Some(HALF)] {
+            if before.is_some() && !row.can_follow() {
+                continue;
+            }
+            let mut world = World::new(row.setting);
+            let snapshot = world.framework.snapshot();
+            let answer = asked(&mut world, row, before);
+            if answer.is_err() {
+                assert_eq!(snapshot, world.framework.snapshot(), "{row:#?}");
+            }
+            assert_answered(row, answer);
+            if let (Answer::Taken(then), Op::Write(group, file, _)) = (row.answer, row.op) {
+                assert_eq!(World::read(&world.framework, group, file), then, "{row:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_line_of_the_oracles_error_table_has_a_row_or_a_reason() {
+    let rows: BTreeSet<&str> = table().map(|row| row.of).collect();
+    for line in LINES {
+        let reason = UNASKABLE.iter().find(|(of, _)| of == line);
+        let has_row = rows.contains(line);
+        assert!(
+            has_row != reason.is_some_and(|(_, why)| why.len() > 20),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_row_names_its_operands_and_a_door_that_answers_otherwise_says_why() {
+    for row in table() {
+        for answer in [Some(row.answer), row.guest.other()].into_iter().flatten() {
+            let is_told = |operand: &&str| !operand.is_empty();
+            if let Answer::Refused(_, operands) = answer {
+                assert!(
+                    !operands.is_empty() && operands.iter().all(is_told),
+                    "{row:#?}"
+                );
+            }
+        }
+        if let Door::Differs(_, why) | Door::Lacks(why) = row.guest {
+            assert!(why.len() > 15, "{row:#?}");
+        }
+    }
+}
+
 fn bench() -> (Bench, TaskId) {
     let mut bench = Bench::new();
     bench.run(&[
         mkdir("p:/a"),
         write("p:/a", "cpuset.cpus", "0-1"),
         write("p:/a", "cpuset.mems", "0"),
-        mkdir("p:/a/in"),
-        write("p:/a/in", "cpuset.cpus", "0"),
-        write("p:/a/in", "cpuset.mems", "0"),
-        mkdir("p:/c"),
-        write("p:/c", "cpuset.cpus", "2-3"),
-        write("p:/c", "cpuset.mems", "0"),
-        mkdir("p:/new"),
-        mkdir("b:/t"),
     ]);
     let task = bench.fork("web/control", None);
-    bench.run(&[attach("p:/a/in", task)]);
+    bench.run(&[attach("p:/a", task)]);
     (bench, task)
 }
 
 #[test]
-fn groups_are_made_removed_and_renamed_with_the_kernels_errnos() {
-    let (mut bench, _) = bench();
-    for (command, errno) in [
-        (mkdir("p:/a"), EEXIST),
-        (mkdir("p:/"), EEXIST),
-        (mkdir("p:/tasks"), EEXIST),
-        (mkdir("p:/a/cpuset.cpus"), EEXIST),
-        (mkdir("p:/none/x"), ENOENT),
-        (mkdir("none:/x"), ENOENT),
-        (mkdir("p:/a/tasks/x"), ENOTDIR),
-        (rmdir("p:/"), EBUSY),
-        (rmdir("p:/a"), EBUSY),
-        (rmdir("p:/a/in"), EBUSY),
-        (rmdir("p:/a/tasks"), ENOTDIR),
-        (rmdir("p:/none"), ENOENT),
-        (rename("p:/a", "c"), EEXIST),
-        (rename("p:/a", "tasks"), EEXIST),
-        (rename("p:/a", "c/a"), EIO),
-        (rename("p:/a", "x\ny"), EINVAL),
-        (rename("p:/a", &"x".repeat(256)), ENAMETOOLONG),
-        (rename("p:/a/tasks", "x"), ENOTDIR),
-    ] {
-        assert_eq!(bench.refused(command.clone()), errno, "{command:?}");
-    }
-    bench.run(&[
-        mkdir("p:/release_agent_not"),
-        mkdir("b:/cpuset.cpus"),
-        rename("p:/a", "a"),
-    ]);
-}
-
-#[test]
-fn hierarchies_are_mounted_with_the_kernels_errnos() {
-    let (mut bench, _) = bench();
-    for (command, errno) in [
-        (mount("x", &["nosuch"]), EINVAL),
-        (mount("x", &["cpuset"]), EBUSY),
-        (mount("p", &["cpuset"]), EBUSY),
-        (mount("p", &[]), EBUSY),
-        (unmount("x"), ENOENT),
-        (clone(TaskId(1), "nosuch"), EINVAL),
-    ] {
-        assert_eq!(bench.refused(command.clone()), errno, "{command:?}");
-    }
-    bench.run(&[mount("p", &["debug", "cpuset", "debug"]), mount("x", &[])]);
-}
-
-#[test]
-fn cpuset_values_are_refused_with_the_kernels_errnos() {
-    let (mut bench, _) = bench();
-    let oversized = "0,".repeat(4000);
-    for (path, file, value, errno) in [
-        ("p:/new", "cpuset.cpus", "8", ERANGE),
-        ("p:/new", "cpuset.cpus", "0-9", ERANGE),
-        ("p:/new", "cpuset.cpus", "7", EINVAL),
-        ("p:/new", "cpuset.cpus", "4", EACCES),
-        ("p:/new", "cpuset.cpus", "abc", EINVAL),
-        ("p:/new", "cpuset.cpus", "1-0", EINVAL),
-        ("p:/new", "cpuset.cpus", "-1", EINVAL),
-        ("p:/new", "cpuset.cpus", "0x1", EINVAL),
-        ("p:/new", "cpuset.cpus", &oversized, E2BIG),
-        ("p:/new", "cpuset.mems", "1", EINVAL),
-        ("p:/new", "cpuset.mems", "abc", EINVAL),
-        ("p:/a/in", "cpuset.cpus", "1-2", EACCES),
-        ("p:/a", "cpuset.cpus", "1", EBUSY),
-        ("p:/a", "cpuset.cpus", "", EBUSY),
-        ("p:/a/in", "cpuset.cpus", "\n", ENOSPC),
-        ("p:/a/in", "cpuset.mems", "\n", ENOSPC),
-        ("p:/", "cpuset.cpus", "0", EACCES),
-        ("p:/", "cpuset.mems", "0", EACCES),
-        ("p:/", "cpuset.placement", "one-to-one", EACCES),
-        ("p:/a/in", "cpuset.cpu_exclusive", "1", EACCES),
-        ("p:/a", "cpuset.cpu_exclusive", "abc", EINVAL),
-        ("p:/a", "cpuset.sched_load_balance", "0", EINVAL),
-        ("p:/a", "cpuset.placement", "two-to-one", EINVAL),
-        ("p:/a", "cpuset.effective_cpus", "0", EINVAL),
-        ("p:/a", "cpuset.none", "0", ENOENT),
-        ("p:/a", "in", "0", EISDIR),
-        ("p:/a", "release_agent", "/bin/true", ENOENT),
-        ("b:/t", "cpuacct.usage", "1", EINVAL),
-        ("b:/t", "cpuacct.usage", "abc", EINVAL),
-        ("b:/t", "notify_on_release", "abc", EINVAL),
-        ("b:/t", "cgroup.max.depth", "-1", ERANGE),
-        ("b:/t", "cgroup.max.depth", "abc", EINVAL),
-        ("b:/t", "cgroup.max.descendants", "99999999999", ERANGE),
-    ] {
-        let value = if value.is_empty() { "\n" } else { value };
-        assert_eq!(
-            bench.refused(write(path, file, value)),
-            errno,
-            "{path} {file} {value:?}"
-        );
-    }
-}
-
-#[test]
-fn values_that_the_kernel_takes_are_taken() {
-    let (mut bench, _) = bench();
-    for (file, value, shown) in [
-        ("cpuset.cpus", "0,,1", "0-1"),
-        ("cpuset.cpus", "0 1", "0-1"),
-        ("cpuset.cpus", "0-1:1/2", "0"),
-        ("cpuset.cpus", "", "0"),
-        ("cpuset.cpus", "\n", ""),
-        ("cpuset.mems", "all", ""),
-        ("cpuset.cpu_exclusive", "2", "1"),
-        ("cpuset.cpu_exclusive", "0x0\n", "0"),
-        ("cpuset.sched_load_balance", "1", "1"),
-        ("notify_on_release", "2", "1"),
-        ("cgroup.clone_children", "1", "1"),
-        ("cgroup.max.depth", " 3 \n", "3"),
-        ("cgroup.max.depth", "max", "max"),
-        ("cgroup.max.descendants", "0", "0"),
-    ] {
-        // Absent nodes are in `all`: here there are 128 possible ones and one present.
-        if value == "all" {
-            assert_eq!(bench.refused(write("p:/new", file, value)), EINVAL);
-        } else {
-            bench.run(&[write("p:/new", file, value)]);
-        }
-        assert_eq!(bench.read("p:/new", file), shown, "{file} {value:?}");
-    }
-}
-
-#[test]
-fn exclusive_sets_are_refused_in_either_order() {
-    let (mut bench, _) = bench();
-    bench.run(&[write("p:/a", "cpuset.cpu_exclusive", "1")]);
-    assert_eq!(bench.refused(write("p:/c", "cpuset.cpus", "1-2")), EINVAL);
-    bench.run(&[write("p:/a/in", "cpuset.cpu_exclusive", "1")]);
-    assert_eq!(
-        bench.refused(write("p:/a", "cpuset.cpu_exclusive", "0")),
-        EBUSY
-    );
-    bench.run(&[write("p:/new", "cpuset.cpus", "2")]);
-    assert_eq!(
-        bench.refused(write("p:/new", "cpuset.cpu_exclusive", "1")),
-        EINVAL
-    );
-    assert_eq!(
-        bench.refused(write("p:/c", "cpuset.cpu_exclusive", "1")),
-        EINVAL
-    );
-    bench.run(&[write("p:/a", "cpuset.mem_exclusive", "0")]);
-    assert_eq!(
-        bench.refused(write("p:/a", "cpuset.mem_exclusive", "1")),
-        EINVAL
-    );
-}
-
-#[test]
-fn attaching_is_refused_with_the_kernels_errnos() {
+fn zero_written_to_tasks_moves_the_writer() {
     let (mut bench, task) = bench();
-    let dead = bench.fork("web/io", None);
-    bench.run(&[exit(dead)]);
-    assert_eq!(bench.refused(attach("p:/new", task)), ENOSPC);
-    bench.run(&[write("p:/new", "cpuset.cpus", "0")]);
-    assert_eq!(
-        bench.refused(attach("p:/new", task)),
-        ENOSPC,
-        "mems are still empty"
-    );
-    assert_eq!(bench.refused(attach("p:/c", dead)), ESRCH);
-    assert_eq!(bench.refused(attach("p:/c", TaskId(999))), ESRCH);
-    assert_eq!(bench.refused(attach("p:/none", task)), ENOENT);
-    for garbage in ["abc", "1 2", "-1", "99999999999", "\n", "0x1", "1,2"] {
-        assert_eq!(
-            bench.refused(write("p:/c", "tasks", garbage)),
-            EINVAL,
-            "{garbage:?}"
-        );
-    }
-    assert_eq!(bench.refused(write("p:/c", "tasks", "999")), ESRCH);
-    assert_eq!(
-        bench.refused(write("p:/c", "tasks", "0")),
-        ESRCH,
-        "the writer is no task"
-    );
+    bench.run(&[mkdir("p:/a/b")]);
     bench.run(&[
-        write("p:/c", "tasks", ""),
-        write("p:/c", "tasks", &format!("{}\n", task.0)),
+        write("p:/a/b", "cpuset.cpus", "0"),
+        write("p:/a/b", "cpuset.mems", "0"),
     ]);
-    assert_eq!(bench.read("p:/c", "tasks"), task.0.to_string());
     bench.by.task = Some(task);
-    bench.run(&[write("p:/a", "tasks", "0")]);
-    assert_eq!(bench.framework.group(&group("p:/a")).unwrap().tasks, [task]);
+    bench.run(&[write("p:/a/b", "tasks", "0")]);
+    assert_eq!(bench.read("p:/a/b", "tasks"), task.0.to_string());
+    bench.run(&[write("p:/a", "tasks", &format!("{}\n", task.0))]);
+    assert_eq!(bench.read("p:/a", "tasks"), task.0.to_string());
 }
 
 #[test]
@@ -263,88 +166,89 @@ fn tasks_are_born_and_die_with_the_kernels_errnos() {
 }
 
 #[test]
-fn who_has_no_right_is_refused() {
-    let (mut bench, task) = bench();
-    let chown = |path: &str, uid, gid, mode| Command::Chown {
-        group: group(path),
-        uid,
-        gid,
+fn an_owner_hands_a_group_on_to_none_but_closes_it_to_others() {
+    let (mut bench, _) = bench();
+    let chown = |mode| Command::Chown {
+        group: group("p:/a"),
+        uid: 1000,
+        gid: 100,
         mode,
     };
-    bench.run(&[
-        mkdir("p:/u"),
-        write("p:/u", "cpuset.cpus", "0-1"),
-        write("p:/u", "cpuset.mems", "0"),
-        chown("p:/u", 1000, 100, 0o750),
-    ]);
-    bench.by = Credentials {
-        uid: 1000,
+    bench.run(&[chown(0o755)]);
+    let user = |uid| Credentials {
+        uid,
         gid: 100,
         task: None,
     };
-    bench.run(&[
-        mkdir("p:/u/one"),
-        write("p:/u/one", "cpuset.cpus", "1"),
-        write("p:/u/one", "cpuset.mems", "0"),
-    ]);
-    for (command, errno) in [
-        (mkdir("p:/x"), EACCES),
-        (rmdir("p:/new"), EACCES),
-        (rename("p:/u", "v"), EACCES),
-        (write("p:/a", "notify_on_release", "1"), EACCES),
-        (write("p:/u", "cpuset.effective_cpus", "1"), EACCES),
-        (write("p:/", "release_agent", "/bin/true"), EACCES),
-        (attach("p:/a", task), EACCES),
-        (attach("p:/u", task), EACCES),
-        (mount("x", &[]), EPERM),
-        (unmount("b"), EPERM),
-        (exit(task), EPERM),
-        (chown("p:/a", 1000, 100, 0o755), EPERM),
-        (chown("p:/u", 1001, 100, 0o750), EPERM),
-        (chown("p:/u", 1000, 7, 0o750), EPERM),
-        (chown("p:/u", 1000, 100, 0o7777), EINVAL),
-    ] {
-        assert_eq!(bench.refused(command.clone()), errno, "{command:?}");
-    }
-    bench.run(&[chown("p:/u/one", 1000, 100, 0o700)]);
-    bench.by = Credentials {
-        uid: 7,
-        gid: 100,
-        task: None,
-    };
-    assert_eq!(bench.read("p:/u", "cpuset.cpus"), "0-1");
-    assert_eq!(bench.refused(write("p:/u", "cpuset.cpus", "0")), EACCES);
-    let denied = bench
-        .framework
-        .read(&bench.by, &group("p:/u/one"), "cpuset.cpus")
-        .unwrap_err();
-    assert_eq!(denied.errno, EACCES);
-    bench.by = Credentials::ROOT;
-    bench.run(&[chown("p:/", 1000, 0, 0o755)]);
-    bench.by = Credentials {
-        uid: 1000,
-        gid: 100,
-        task: None,
-    };
-    assert_eq!(
-        bench.refused(write("p:/", "release_agent", "/bin/true")),
-        EPERM
-    );
+    bench.by = user(1000);
+    bench.run(&[mkdir("p:/a/b"), chown(0o700)]);
+    bench.by = user(7);
+    let read = bench.framework.read(&bench.by, &group("p:/a"), "tasks");
+    assert_eq!(read.unwrap_err().errno, EACCES);
+    assert_eq!(bench.read("p:/a/b", "cpuset.cpus"), "");
 }
 
 #[test]
-fn groups_past_a_limit_are_refused_with_eagain() {
+fn a_user_who_was_handed_a_group_takes_no_hierarchy_from_the_others() {
     let mut bench = Bench::new();
+    let make = |group: &str, numbers: std::ops::Range<u32>| {
+        let made = numbers.map(|number| mkdir(&format!("b:/{group}/{number}")));
+        made.collect::<Vec<_>>()
+    };
+    let user = |uid| Credentials {
+        uid,
+        gid: uid,
+        task: None,
+    };
+    let hand_over = |bench: &mut Bench, group: &str, uid| {
+        bench.by = Credentials::ROOT;
+        let group: GroupPath = format!("b:/{group}").parse().unwrap();
+        bench.run(&[
+            Command::Mkdir {
+                group: group.clone(),
+            },
+            Command::Chown {
+                group,
+                uid,
+                gid: uid,
+                mode: 0o755,
+            },
+        ]);
+        bench.by = user(uid);
+    };
+    hand_over(&mut bench, "one", 1000);
+    bench.run(&make("one", 0..4095));
+    let before = bench.framework.snapshot();
+    let refusal = bench.try_run(&make("one", 4095..5000)).unwrap_err();
+    let rule = "one more than 4096 groups below b:/one is past the 4096 of user 1000, whom it was handed to \
+                without a cgroup.max.descendants";
+    assert_eq!((refusal.errno, refusal.rule.as_str()), (EAGAIN, rule));
+    assert_eq!(refusal.command, 1, "one more there is");
+    assert_eq!(bench.framework.snapshot(), before);
+    bench.run(&make("one", 4095..4096));
+    // Not deeper down either, nor by a limit of its own; but with root's word, and by root.
+    assert_eq!(bench.refused(mkdir("b:/one/0/x")), EAGAIN);
+    bench.run(&[write("b:/one/0", "cgroup.max.descendants", "9000")]);
+    assert_eq!(bench.refused(mkdir("b:/one/0/x")), EAGAIN);
+    bench.by = Credentials::ROOT;
     bench.run(&[
-        mkdir("b:/a"),
-        write("b:/a", "cgroup.max.depth", "1"),
-        write("b:/a", "cgroup.max.descendants", "2"),
-        mkdir("b:/a/x"),
+        mkdir("b:/one/roots"),
+        write("b:/one", "cgroup.max.descendants", "60000"),
     ]);
-    assert_eq!(bench.refused(mkdir("b:/a/x/y")), EAGAIN);
-    bench.run(&[mkdir("b:/a/z")]);
-    assert_eq!(bench.refused(mkdir("b:/a/w")), EAGAIN);
-    bench.run(&[rmdir("b:/a/z"), mkdir("b:/a/w")]);
+    bench.by = user(1000);
+    bench.run(&make("one", 4096..57_341));
+    let rule = "b has 57344 groups, and 57344 is the most that users other than 0 may make";
+    let refusal = bench.try_run(&make("one", 60_000..60_001)).unwrap_err();
+    assert_eq!((refusal.errno, refusal.rule.as_str()), (EAGAIN, rule));
+    hand_over(&mut bench, "two", 1001);
+    assert_eq!(bench.refused(mkdir("b:/two/x")), EAGAIN);
+    bench.by = Credentials::ROOT;
+    bench.run(&make("two", 0..100));
+}
+
+#[test]
+fn a_group_as_deep_as_there_can_be_has_none_below() {
+    let mut bench = Bench::new();
     let mut path = String::from("b:");
     for _ in 0..32 {
         path += "/d";

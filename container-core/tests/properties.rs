@@ -55,6 +55,8 @@ enum Step {
     Charge(u64),
     Credit(usize, u64),
     Allow(&'static str),
+    /// A machine does with a vCPU what it was told.
+    Obey(usize),
 }
 
 const TASKS: usize = 20;
@@ -87,6 +89,7 @@ fn writes() -> impl Strategy<Value = (&'static str, &'static str)> {
         3 => (Just("cpuset.mems"), select(vec!["0", "0", "0", "\n", "1"])),
         6 => (flags, select(vec!["0", "1"])),
         3 => (Just("cpuset.placement"), select(vec!["float", "one-to-one"])),
+        6 => (Just("freezer.state"), select(vec!["FROZEN", "FROZEN", "THAWED", "FREEZING"])),
         1 => (Just("cpuacct.usage"), Just("0")),
         1 => (Just("release_agent"), select(vec!["/one", "/two"])),
     ]
@@ -169,6 +172,27 @@ fn cpu_ops() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// What concerns freezing alone, most of it on the groups that the prelude makes.
+fn freezer_ops() -> impl Strategy<Value = Op> {
+    let places = || {
+        let paths = select(vec!["b:/", "b:/a", "b:/a/a", "b:/a/b", "b:/b"]);
+        paths.prop_map(|path| Place::Named(path.into()))
+    };
+    let states = select(vec!["FROZEN", "FROZEN", "THAWED"]);
+    let kinds = prop_oneof![3 => (0..3u16).prop_map(TaskKind::Vcpu), 1 => Just(TaskKind::Io)];
+    prop_oneof![
+        6 => (places(), states).prop_map(|(place, to)| Op::Write(place, "freezer.state", to)),
+        8 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
+        3 => (kinds, proptest::option::of(0..TASKS))
+            .prop_map(|(kind, parent)| Op::Fork { kind, parent }),
+        2 => (0..TASKS).prop_map(Op::Exit),
+        1 => places().prop_map(Op::Rmdir),
+        1 => (places(), select(vec!["a", "b"])).prop_map(|(place, name)| Op::Mkdir(place, name)),
+        1 => Just(Op::Unmount("b")),
+        1 => Just(Op::Mount("b")),
+    ]
+}
+
 fn steps<S: Strategy<Value = Op>>(ops: fn() -> S) -> impl Strategy<Value = Vec<Step>> {
     batches_of(ops, 2..5)
 }
@@ -184,6 +208,7 @@ fn batches_of<S: Strategy<Value = Op>>(
         2 => (1..1000u64).prop_map(Step::Charge),
         2 => (0..TASKS, 0..2000u64).prop_map(|(task, over)| Step::Credit(task, over)),
         1 => select(vec!["0-3", "0-3", "0-1", "1-3", "2"]).prop_map(Step::Allow),
+        4 => (0..TASKS).prop_map(Step::Obey),
     ];
     proptest::collection::vec(step, 20..80)
 }
@@ -207,7 +232,7 @@ fn cpu_pairs() -> impl Strategy<Value = Op> {
 fn mounting(hierarchy: &str) -> Command {
     match hierarchy {
         "p" => mount("p", &["cpuset", "debug"]),
-        "b" => mount("b", &["cpuacct"]),
+        "b" => mount("b", &["cpuacct", "freezer"]),
         _ => mount("x", &["cpu"]),
     }
 }
@@ -218,6 +243,8 @@ struct Pair {
     model: Model,
     pins: BTreeMap<TaskId, CpuSet>,
     mirror: Mirror,
+    /// Whom it was told to keep out of their guests.
+    frozen: BTreeSet<TaskId>,
     /// Every id that was ever given, most of them born.
     ids: Vec<TaskId>,
 }
@@ -231,6 +258,7 @@ impl Pair {
             model,
             pins: BTreeMap::new(),
             mirror: Mirror::default(),
+            frozen: BTreeSet::new(),
             ids: Vec::new(),
         };
         let mut prelude: Vec<Command> = HIERARCHIES.map(mounting).into();
@@ -327,6 +355,7 @@ impl Pair {
                     self.charge(id, *used);
                 }
             }
+            Step::Obey(number) => self.obey(self.pick(*number)),
             Step::Credit(task, over) => self.credit(self.pick(*task), *over),
             Step::Allow(allowed) => {
                 let allowed: CpuSet = allowed.parse().unwrap();
@@ -348,6 +377,25 @@ impl Pair {
         self.agree();
     }
 
+    /// The machine does with a vCPU what it was told, and says so.
+    fn obey(&mut self, id: TaskId) {
+        let (before, frozen) = (self.model.freezer_states(), self.frozen.contains(&id));
+        let told = self.framework.note_held(id, frozen);
+        let Some(task) = self.model.tasks.get(&id).filter(|task| task.alive) else {
+            assert_eq!(told.unwrap_err().errno, Errno::ESRCH);
+            return;
+        };
+        if task.name.kind.is_vcpu() && frozen {
+            self.model.held.insert(id);
+        }
+        self.check_frozen(&before, &told.unwrap());
+        assert_eq!(
+            self.framework.note_held(id, frozen),
+            Ok(Vec::new()),
+            "said twice"
+        );
+    }
+
     /// Charge what the task used since the last time; the dead and the unborn are refused.
     fn charge(&mut self, id: TaskId, used: u64) {
         let used = used * (id.0 % 3);
@@ -357,6 +405,14 @@ impl Pair {
             cycles: Cycles(0),
         };
         let is_living = self.model.tasks.get(&id).is_some_and(|task| task.alive);
+        // Wherever it is seen, and however it spends its time, the parts are the whole: that is one of
+        // the invariants that are checked after each step.
+        let seen = Observation {
+            cpu: (used % 8) as u32,
+            user: used % 5,
+            system: used % 3,
+        };
+        assert_eq!(self.framework.observe(id, seen).is_ok(), is_living);
         assert_eq!(self.framework.charge(id, reading).is_ok(), is_living);
         if is_living {
             self.model.charge(id, used);
@@ -391,6 +447,7 @@ impl Pair {
         let before = self.framework.snapshot();
         let cpus = self.cpus();
         let old = self.model.clone();
+        let states = old.freezer_states();
         (self.model.releases, self.model.reset) = Default::default();
         let mut outcomes = batch
             .iter()
@@ -429,6 +486,98 @@ impl Pair {
         self.check_mirror(&effects);
         self.check_samples(&old, batch, &effects);
         self.check_releases(&events);
+        self.check_freezes(&old, &effects);
+        let model = &mut self.model;
+        model.held.retain(|task| model.tasks[task].alive);
+        self.check_frozen(&states, &events);
+        self.let_go(&effects);
+    }
+
+    /// One freeze or thaw for each vCPU of which it is asked and was not, thaws last.
+    fn check_freezes(&self, old: &Model, effects: &[Effect]) {
+        let changed = |is: bool| {
+            let changed = self.model.tasks.iter().filter(move |(id, task)| {
+                task.alive && self.model.freezes(**id) == is && old.freezes(**id) != is
+            });
+            changed.map(|(id, _)| *id).collect::<BTreeSet<TaskId>>()
+        };
+        let of = |effects: &[Effect], is_thaw| {
+            let tasks = effects.iter().filter_map(|effect| match effect {
+                Effect::Thaw { task } if is_thaw => Some(*task),
+                Effect::Freeze { task } if !is_thaw => Some(*task),
+                _ => None,
+            });
+            tasks.collect::<Vec<TaskId>>()
+        };
+        let (freezes, thaws) = (of(effects, false), of(effects, true));
+        assert_eq!(freezes.len(), changed(true).len(), "{effects:?}");
+        assert_eq!(
+            freezes.iter().copied().collect::<BTreeSet<_>>(),
+            changed(true)
+        );
+        assert_eq!(
+            thaws.iter().copied().collect::<BTreeSet<_>>(),
+            changed(false)
+        );
+        assert_eq!(
+            of(&effects[..freezes.len()], false),
+            freezes,
+            "first of all"
+        );
+        let rest = &effects[effects.len() - thaws.len()..];
+        assert_eq!(of(rest, true), thaws, "last of all");
+    }
+
+    /// Just those groups are told of that were there before and stand elsewhere now; of those that the batch made
+    /// it depends on the order in it.
+    fn check_frozen(&self, before: &BTreeMap<model::Node, &str>, events: &[Event]) {
+        let after = self.model.freezer_states();
+        let was = |path: &GroupPath| {
+            let mut nodes = after.keys();
+            let node = nodes.find(|node| self.model.path(**node) == path.to_string());
+            node.is_some_and(|node| before.contains_key(node))
+        };
+        let mut told = BTreeSet::new();
+        for event in events {
+            let (group, state) = match event {
+                Event::GroupFrozen { group } => (group, "FROZEN"),
+                Event::GroupThawed { group } => (group, "THAWED"),
+                _ => continue,
+            };
+            assert!(
+                !was(group) || told.insert((group.to_string(), state)),
+                "twice"
+            );
+        }
+        let expected = after.iter().filter(|(node, state)| {
+            let changed = before.get(node).is_some_and(|before| before != *state);
+            changed && **state != "FREEZING"
+        });
+        let expected = expected.map(|(node, state)| (self.model.path(*node), *state));
+        assert_eq!(told, expected.collect());
+    }
+
+    /// What follows a commit: who is thawed is let go at once.
+    fn let_go(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::Freeze { task } => assert!(self.frozen.insert(*task)),
+                Effect::Thaw { task } => {
+                    assert!(self.frozen.remove(task));
+                    self.model.held.remove(task);
+                    assert_eq!(self.framework.note_held(*task, false), Ok(Vec::new()));
+                }
+                _ => {}
+            }
+        }
+        let model = &self.model;
+        self.frozen.retain(|task| model.tasks[task].alive);
+        let expected = model
+            .tasks
+            .keys()
+            .copied()
+            .filter(|task| model.freezes(*task));
+        assert_eq!(self.frozen, expected.collect());
     }
 
     fn cpus(&self) -> BTreeMap<TaskId, CpuSet> {
@@ -442,11 +591,15 @@ impl Pair {
     fn fail_at_every_effect(&self, effects: &[Effect]) {
         let before = self.mirror_of_living();
         for failing in 0..effects.len() {
-            let (mut pins, mut mirror) = (self.pins.clone(), before.clone());
+            let (mut pins, mut frozen) = (self.pins.clone(), self.frozen.clone());
+            let mut mirror = before.clone();
             for effect in &effects[..failing] {
                 mirror.carry_out(effect);
-                if let Effect::Pin { task, cpus, .. } = effect {
-                    pins.insert(*task, *cpus);
+                match effect {
+                    Effect::Pin { task, cpus, .. } => drop(pins.insert(*task, *cpus)),
+                    Effect::Freeze { task } => assert!(frozen.insert(*task)),
+                    // Who is thawed is let go after the commit.
+                    _ => {}
                 }
             }
             for effect in effects[..failing].iter().rev() {
@@ -456,14 +609,16 @@ impl Pair {
                         task,
                         before: Some(before),
                         ..
-                    } => pins.insert(*task, *before),
+                    } => drop(pins.insert(*task, *before)),
                     Effect::Pin {
                         task, before: None, ..
-                    } => pins.remove(task),
-                    _ => None,
-                };
+                    } => drop(pins.remove(task)),
+                    Effect::Freeze { task } => drop(frozen.remove(task)),
+                    _ => {}
+                }
             }
             assert_eq!(pins, self.pins, "failing at {failing} of {effects:?}");
+            assert_eq!(frozen, self.frozen, "failing at {failing} of {effects:?}");
             assert_eq!(mirror, before, "failing at {failing} of {effects:?}");
         }
     }
@@ -605,6 +760,7 @@ impl Pair {
         if group.hierarchy == "b" {
             let bills = [info.own, info.removed, info.shown].map(|usage| usage.unwrap().usage.0);
             assert_eq!(bills, [group.own, group.removed, model.shown(node)]);
+            self.reads_frozen(node, info);
         }
         if group.hierarchy == "x" {
             let read = |file| {
@@ -628,6 +784,33 @@ impl Pair {
             self.apart_and_within(node);
             self.placed(node, info);
         }
+    }
+
+    /// The files of the freezer, where a group has them and commands reach it.
+    fn reads_frozen(&self, node: model::Node, info: &GroupInfo) {
+        if self.model.mounts["b"].0 != Mounting::Mounted {
+            return;
+        }
+        let read = |file: &str| {
+            let read = self.framework.read(&Credentials::ROOT, &info.path, file);
+            read.map(|text| text.trim_end().to_owned())
+        };
+        let Some(parent) = self.model.groups[&node].parent else {
+            assert_eq!(read("freezer.state").unwrap_err().errno, Errno::ENOENT);
+            return;
+        };
+        let states = self.model.freezer_states();
+        let flag = |flag: bool| Ok(u8::from(flag).to_string());
+        assert_eq!(read("freezer.state").as_deref(), Ok(states[&node]));
+        let asked = self.model.groups[&node].asked_frozen;
+        assert_eq!(read("freezer.self_freezing"), flag(asked));
+        assert_eq!(
+            read("freezer.parent_freezing"),
+            flag(states[&parent] != "THAWED")
+        );
+        let events = read("cgroup.events").unwrap();
+        let frozen = u8::from(states[&node] == "FROZEN");
+        assert!(events.ends_with(&format!("\nfrozen {frozen}")), "{events}");
     }
 
     /// Children ask for no more than their parent, and exclusive siblings for nothing in common.
@@ -711,6 +894,12 @@ proptest! {
     /// The same where a batch changes a group and the one above it.
     #[test]
     fn a_group_and_the_one_above_it_change_in_one_batch(steps in batches_of(cpu_pairs, 2..4)) {
+        replay(&steps);
+    }
+
+    /// Who is to be frozen, who is by the machines' word, and what is told of it.
+    #[test]
+    fn groups_freeze_and_thaw_as_their_vcpus_do(steps in steps(freezer_ops)) {
         replay(&steps);
     }
 

@@ -160,7 +160,7 @@ fn refusals_speak_of_the_view_in_its_own_names() {
             (
                 remove("p:/hot"),
                 EBUSY,
-                "p:/hot cannot be removed with 1 tasks in it",
+                "p:/hot cannot be removed with 1 task in it",
             ),
             (
                 remove("p:/none"),
@@ -206,7 +206,7 @@ fn refusals_speak_of_the_view_in_its_own_names() {
             (
                 set("p:/hot", "cpuset.cpus", "p:/gold/web"),
                 EINVAL,
-                "\"p:/gold/web\" is not a list of numbers and ranges such as 0-3,7",
+                "cpuset.cpus: \"p:/gold/web\" is not a list of numbers and ranges such as 0-3,7",
             ),
             (
                 set("p:/hot", "cpuset.cpus", "0"),
@@ -231,7 +231,7 @@ fn refusals_speak_of_the_view_in_its_own_names() {
             (
                 set("p:/hot", "cpuset.mems", "\n"),
                 ENOSPC,
-                "cpuset.mems cannot be empty while 1 tasks are in p:/hot",
+                "cpuset.mems cannot be empty while 1 task is in p:/hot",
             ),
             (
                 set("p:/hot", "cpuset.placement", "both"),

@@ -142,3 +142,37 @@ fn every_shell_has_completions_and_every_verb_a_page() {
         assert!(page.contains("Examples"), "{verb}");
     }
 }
+
+#[test]
+fn what_kvm_counts_of_a_vcpu_is_in_the_report_and_the_metrics_to_the_end() {
+    if !kvm() {
+        return;
+    }
+    let serve = Serve::start();
+    let guest = "guest = { tiny = [\"print born\", \"exit\"] }\n";
+    let vm = format!("[vm.m]\nmemory = \"4M\"\nvcpus = 1\n{guest}");
+    serve.must(&["vm", "create", &serve.file("m.toml", &vm)]);
+    serve.must(&["vm", "wait", "m"]);
+    let report = serve.machine_is("m", "ended");
+    let exits = |name: &str| {
+        let task = report.tasks.iter().find(|task| task.name == name);
+        task.expect("a task").exits
+    };
+    assert_eq!((exits("m/io"), exits("m/control")), (None, None));
+    let Some(exits) = exits("m/vcpu0") else {
+        eprintln!("SKIPPED: this KVM has no binary statistics");
+        return;
+    };
+    // Each byte that it printed, and its last word.
+    assert!(exits >= 6, "{exits}");
+    let answer = serve.client().get("/metrics").expect("metrics");
+    let metrics = answer.text();
+    for line in [
+        format!("pinfold_machine_exits_total{{machine=\"m\"}} {exits}\n"),
+        "pinfold_task_exits_total{task=\"m/vcpu0\",machine=\"m\",kind=\"vcpu\",".into(),
+        "pinfold_task_halt_poll_success_seconds_total{task=\"m/vcpu0\",".into(),
+        "pinfold_machine_halt_poll_fail_seconds_total{machine=\"m\"} ".into(),
+    ] {
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
+}

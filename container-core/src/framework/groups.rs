@@ -1,12 +1,13 @@
 //! Groups made, removed, renamed and handed over; and the release of those that become empty.
 
 use super::resolve::{Access, check_access};
-use super::{Framework, MAX_DEPTH, MAX_GROUPS};
+use super::{Framework, MAX_DEPTH, MAX_GROUPS, MAX_GROUPS_HANDED_OVER, MAX_GROUPS_OF_USERS};
 use crate::group::{Attributes, Group, GroupId};
 use crate::name::check_component;
-use crate::subsystem::{SubsystemId, Subsystems};
+use crate::refusal::count;
+use crate::subsystem::SubsystemId;
 use crate::transaction::{Transaction, Undo};
-use crate::{Errno, Event, GroupPath, Refusal};
+use crate::{Credentials, Errno, Event, GroupPath, Refusal};
 
 impl Framework {
     pub(super) fn mkdir(
@@ -29,9 +30,9 @@ impl Framework {
         name: &str,
     ) -> Result<GroupId, Refusal> {
         check_component(name)?;
-        self.name_is_free(parent, name)?;
+        self.name_is_free(parent, name, Errno::EEXIST)?;
         check_access(&self.core, &transaction.by, parent, Access::Write)?;
-        self.check_limits(parent)?;
+        self.check_limits(&transaction.by, parent)?;
         let above = &self.core.groups[parent];
         let group = Group::new(
             above.path.child(name)?,
@@ -47,6 +48,7 @@ impl Framework {
                 .css_alloc(&mut cx, group, Some(parent));
         }
         self.link_group(group);
+        transaction.change([group]);
         transaction.log.push(Undo::Made { group });
         for id in bound {
             let (subsystems, mut cx) = self.context(transaction);
@@ -76,13 +78,12 @@ impl Framework {
         };
         check_access(&self.core, &transaction.by, parent, Access::Write)?;
         if *tasks > 0 {
-            return busy(&format!(" cannot be removed with {tasks} tasks in it"));
+            let tasks = count(*tasks, "task", "tasks");
+            return busy(&format!(" cannot be removed with {tasks} in it"));
         }
         if !children.is_empty() {
-            return busy(&format!(
-                " cannot be removed with {} children",
-                children.len()
-            ));
+            let children = count(children.len() as u64, "child", "children");
+            return busy(&format!(" cannot be removed with {children}"));
         }
         for id in self.bound_to(group) {
             let (subsystems, mut cx) = self.context(transaction);
@@ -108,18 +109,19 @@ impl Framework {
             let rule = format!("{path} is a hierarchy's root, which has no other name");
             return Err(Refusal::new(Errno::EBUSY, rule));
         };
-        if to.contains('/') {
-            let rule = format!("{path} cannot move to {to}: a group stays with its parent");
-            return Err(Refusal::new(Errno::EIO, rule));
-        }
-        check_component(to)?;
         let name = self.core.groups[group].path.name().unwrap_or_default();
         if name == to {
             return Ok(());
         }
         let name = name.into();
-        self.name_is_free(parent, to)?;
         check_access(&self.core, &transaction.by, parent, Access::Write)?;
+        if to.contains('/') {
+            let rule = format!("{path} cannot move to {to}: a group stays with its parent");
+            return Err(Refusal::new(Errno::EIO, rule));
+        }
+        check_component(to)?;
+        // As rename(2) has it, a directory does not replace a file.
+        self.name_is_free(parent, to, Errno::ENOTDIR)?;
         self.set_name(group, to);
         transaction.log.push(Undo::Renamed { group, name });
         let renamed = &self.core.groups[group].path;
@@ -187,7 +189,7 @@ impl Framework {
     /// A root is never released: it cannot be removed, which is all that a release is for.
     pub(super) fn check_for_release(&self, transaction: &mut Transaction, group: GroupId) {
         let this = &self.core.groups[group];
-        if this.attributes.notify_on_release && this.is_empty() && this.parent.is_some() {
+        if this.is_empty() && this.attributes.notify_on_release && this.parent.is_some() {
             let agent = &self.core.hierarchies[this.hierarchy].state.release_agent;
             self.tell(transaction, &[group], || Event::Released {
                 group: this.path.clone(),
@@ -205,6 +207,7 @@ impl Framework {
         self.core.hierarchies[hierarchy].groups += 1;
         if let Some(parent) = parent {
             self.core.groups[parent].children.insert(name, group);
+            self.core.list_path(group);
             self.count_descendant(parent, 1);
         }
     }
@@ -218,6 +221,7 @@ impl Framework {
         self.core.hierarchies[hierarchy].groups -= 1;
         if let Some(parent) = parent {
             self.core.groups[parent].children.remove(&name);
+            self.core.unlist_path(group);
             self.count_descendant(parent, -1);
         }
         self.leaving.groups.push(group);
@@ -241,7 +245,9 @@ impl Framework {
             };
             if let Some(parent) = parent {
                 let path = self.core.groups[*parent].path.below(name);
+                self.core.unlist_path(below);
                 self.core.groups[below].path = path;
+                self.core.list_path(below);
             }
         }
     }
@@ -256,26 +262,23 @@ impl Framework {
     }
 
     /// # Errors
-    /// EEXIST where a child or a control file of the parent has the name.
-    fn name_is_free(&self, parent: GroupId, name: &str) -> Result<(), Refusal> {
+    /// EEXIST where a child of the parent has the name, `of_file` where a control file has it.
+    fn name_is_free(&self, parent: GroupId, name: &str, of_file: Errno) -> Result<(), Refusal> {
         let above = &self.core.groups[parent];
-        let what = if above.children.contains_key(name) {
-            "group"
+        let (errno, what) = if above.children.contains_key(name) {
+            (Errno::EEXIST, "group")
         } else if self.control_file(parent, name).is_some() {
-            "control file"
+            (of_file, "control file")
         } else {
             return Ok(());
         };
         let has = format!(" has a {what} named {name} already");
-        Err(Refusal::about(
-            Errno::EEXIST,
-            [(&above.path).into(), has.into()],
-        ))
+        Err(Refusal::about(errno, [(&above.path).into(), has.into()]))
     }
 
     /// # Errors
     /// EAGAIN past a cgroup.max.depth or cgroup.max.descendants above, or past the built-in limits.
-    fn check_limits(&self, parent: GroupId) -> Result<(), Refusal> {
+    fn check_limits(&self, by: &Credentials, parent: GroupId) -> Result<(), Refusal> {
         let again = |rule: String| Err(Refusal::new(Errno::EAGAIN, rule));
         for (level, above) in (1..).zip(self.core.lineage(parent)) {
             let Group {
@@ -289,6 +292,17 @@ impl Framework {
                 let limit = format!(" is past its cgroup.max.descendants {max}");
                 let parts = [one_more.into(), path.into(), limit.into()];
                 return Err(Refusal::about(Errno::EAGAIN, parts));
+            }
+            if *descendants >= MAX_GROUPS_HANDED_OVER
+                && attributes.max_descendants.is_none()
+                && self.was_handed_over(by, above)
+            {
+                let uid = by.uid;
+                return again(format!(
+                    "one more than {descendants} groups below {path} is past the \
+                     {MAX_GROUPS_HANDED_OVER} of user {uid}, whom it was handed to without a \
+                     cgroup.max.descendants"
+                ));
             }
             if let Some(max) = attributes.max_depth.filter(|max| level > *max) {
                 let level = format!("a group {level} levels below ");
@@ -308,13 +322,27 @@ impl Framework {
                 "a group below {path} is past the greatest depth {MAX_DEPTH}"
             ));
         }
-        if self.core.hierarchies[*hierarchy].groups >= MAX_GROUPS {
+        let groups = self.core.hierarchies[*hierarchy].groups;
+        let (most, whose) = match by.uid {
+            0 => (MAX_GROUPS, "the most"),
+            _ => (
+                MAX_GROUPS_OF_USERS,
+                "the most that users other than 0 may make",
+            ),
+        };
+        if groups >= most {
+            let hierarchy = path.hierarchy();
             return again(format!(
-                "{} has {MAX_GROUPS} groups, the most",
-                path.hierarchy()
+                "{hierarchy} has {groups} groups, and {most} is {whose}"
             ));
         }
         Ok(())
+    }
+
+    /// Whether somebody else than root may make groups in this one, and not in the one above.
+    fn was_handed_over(&self, by: &Credentials, group: GroupId) -> bool {
+        let may = |group| check_access(&self.core, by, group, Access::Write).is_ok();
+        by.uid != 0 && may(group) && !self.core.groups[group].parent.is_some_and(may)
     }
 
     /// The subsystems whose callbacks a group's hierarchy gets.
@@ -323,6 +351,8 @@ impl Framework {
         group: GroupId,
     ) -> impl DoubleEndedIterator<Item = SubsystemId> + Clone + use<> {
         let (bindings, hierarchy) = (self.core.bindings, self.core.groups[group].hierarchy);
-        Subsystems::ids().filter(move |id| bindings[id.0] == hierarchy)
+        self.subsystems
+            .ids()
+            .filter(move |id| bindings[id.0] == hierarchy)
     }
 }

@@ -22,9 +22,11 @@ mod attach;
 mod check;
 mod cpu;
 mod files;
+mod freezing;
 mod groups;
 mod info;
 mod ledger;
+mod listing;
 mod mount;
 mod proc;
 mod resolve;
@@ -38,10 +40,11 @@ pub(crate) use files::Keeper;
 pub use cpu::CpuGroupInfo;
 pub use info::{GroupInfo, HierarchyInfo, Owner, TaskInfo};
 pub use ledger::Ledger;
+pub use listing::{MAX_TASK_PAGE, TaskCursor, TaskPage};
 
 use crate::core::Core;
 use crate::group::DUMMY_ROOT;
-use crate::subsystem::{CPUACCT, Context, Subsystems};
+use crate::subsystem::{CPUACCT, Context, Subsystem, Subsystems};
 use crate::transaction::{Bill, Transaction, Undo};
 use crate::view::Views;
 use crate::{Command, CpuSet, Credentials, Effect, Errno, Event, NodeSet, Plan, Refusal, TaskId};
@@ -51,6 +54,13 @@ const MAX_HIERARCHIES: usize = 32;
 
 /// Most groups in one hierarchy, whatever cgroup.max.descendants says.
 const MAX_GROUPS: usize = 65_536;
+
+/// Of these so many may be made by users other than 0: root is not locked out by those it hands groups to.
+const MAX_GROUPS_OF_USERS: usize = MAX_GROUPS / 8 * 7;
+
+/// Most groups that a user makes below a group that was handed over without a cgroup.max.descendants of its
+/// own, so that none takes a hierarchy from the others.
+const MAX_GROUPS_HANDED_OVER: u32 = 4096;
 
 /// Deepest group, whatever cgroup.max.depth says.
 const MAX_DEPTH: u32 = 32;
@@ -62,8 +72,13 @@ const MAX_TASKS: usize = 1 << 20;
 const MAX_DEAD: usize = 65_536;
 
 /// Counts commits; a plan made against an older one is stale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
+
+/// Counts the commits that changed groups, their files or where a living task stands. Births and ends of tasks, which
+/// come in groups as they are, do not count: whoever looked at the groups has seen what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupsGeneration(pub u64);
 
 /// What the host's kernel allows the owner of the framework.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,22 +103,32 @@ pub struct Framework {
     pub(crate) subsystems: Subsystems,
     pub(crate) views: Views,
     generation: Generation,
+    groups_generation: GroupsGeneration,
     leaving: Leaving,
 }
 
 impl Framework {
     /// No hierarchy, no task.
     pub fn new(host: HostResources) -> Framework {
+        Framework::with_subsystems(host, Vec::new())
+    }
+
+    /// The same, with subsystems beside those that the framework comes with.
+    ///
+    /// # Panics
+    /// For more than nine of them, and for one whose name or a file's is taken.
+    pub fn with_subsystems(host: HostResources, others: Vec<Box<dyn Subsystem>>) -> Framework {
         let core = Core::new(host);
         let mut framework = Framework {
             core,
-            subsystems: Subsystems::new(),
+            subsystems: Subsystems::new(others),
             views: Views::new(),
             generation: Generation(0),
+            groups_generation: GroupsGeneration(0),
             leaving: Leaving::default(),
         };
         let mut transaction = Transaction::trial(Credentials::ROOT);
-        for id in Subsystems::ids() {
+        for id in framework.subsystems.ids() {
             let (subsystems, mut cx) = framework.context(&mut transaction);
             subsystems.get_mut(id).css_alloc(&mut cx, DUMMY_ROOT, None);
         }
@@ -114,6 +139,11 @@ impl Framework {
     /// The number of commits so far.
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// The number of commits so far that changed groups or moved a task.
+    pub fn groups_generation(&self) -> GroupsGeneration {
+        self.groups_generation
     }
 
     /// What the framework believes the host to allow.
@@ -188,6 +218,7 @@ impl Framework {
             let rule = format!("the plan is of generation {then} and the framework of {now}");
             return Err(Refusal::new(Errno::ESTALE, rule));
         }
+        let changes_groups = plan.changes_groups();
         let mut transaction = Transaction::lasting(plan.by);
         if let Some(host) = plan.host {
             self.change_host(&mut transaction, host);
@@ -196,8 +227,13 @@ impl Framework {
             self.roll_back(transaction);
             return Err(refusal);
         }
-        self.settle();
+        self.tell_of_freezing(&mut transaction);
         self.generation.0 += 1;
+        self.groups_generation.0 += u64::from(changes_groups);
+        for group in transaction.changed() {
+            self.core.groups[group].changed = self.generation;
+        }
+        self.settle();
         let (events, sightings) = transaction.into_events();
         self.views.sightings = sightings;
         Ok(events)
@@ -257,13 +293,14 @@ impl Framework {
     fn change_host(&mut self, transaction: &mut Transaction, host: HostResources) {
         let before = Box::new(std::mem::replace(&mut self.core.host, host));
         transaction.log.push(Undo::Host { before });
-        for id in Subsystems::ids() {
+        for id in self.subsystems.ids() {
             let (subsystems, mut cx) = self.context(transaction);
             subsystems.get_mut(id).host_changed(&mut cx);
         }
     }
 
-    /// What is to be done on the host so that the state after the batch is true.
+    /// What is to be done on the host so that the state after the batch is true. Who is frozen leaves its guest
+    /// first, and who is thawed enters it last: where it belongs by then, and billed up to there.
     fn effects(&self, transaction: &Transaction) -> Vec<Effect> {
         let touched = &transaction.touched;
         let pins = touched.pins.iter().filter_map(|(task, before)| {
@@ -285,12 +322,16 @@ impl Framework {
                 }
                 Bill::Reset(_) => true,
             };
-            (is_due && !touched.born.contains(&task)).then_some(Effect::Sample { task })
+            (is_due && !touched.is_born(task)).then_some(Effect::Sample { task })
         });
-        let mut effects = self.growing_limits(touched);
+        let (freezes, thaws) = self.freezes(touched);
+        let frozen = freezes.into_iter().map(|task| Effect::Freeze { task });
+        let mut effects: Vec<Effect> = frozen.collect();
+        effects.extend(self.growing_limits(touched));
         effects.extend(pins.chain(samples));
         effects.extend(self.enrollments(touched));
         effects.extend(self.shrinking_limits(touched));
+        effects.extend(thaws.into_iter().map(|task| Effect::Thaw { task }));
         effects
     }
 

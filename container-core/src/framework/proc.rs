@@ -1,14 +1,13 @@
 //! The state as text, in the formats of /proc/cgroups and /proc/PID/cgroup.
 
 use super::Framework;
-use crate::subsystem::Subsystems;
 use crate::{Refusal, TaskId};
 
 impl Framework {
     /// One line a subsystem, under a header; hierarchy 0 is none.
     pub fn proc_groups(&self) -> String {
         let mut text = String::from("#subsystem\thierarchy\tnum_groups\tenabled\n");
-        for id in Subsystems::ids() {
+        for id in self.subsystems.ids() {
             let hierarchy = self.core.bindings[id.0];
             let groups = self.core.hierarchies[hierarchy].groups;
             let name = self.subsystems.get(id).name();

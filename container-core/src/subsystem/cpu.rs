@@ -127,7 +127,7 @@ impl Cpu {
 
     /// What has been counted of a group; dropped where the group has gone. Outside any batch: a fact.
     pub fn note(&mut self, id: CpuGroup, stat: CpuStat) {
-        if let Some(state) = self.states.find(|state| state.id == id) {
+        if let Some(state) = self.states.all_mut().find(|state| state.id == id) {
             state.stat = stat;
         }
     }

@@ -2,14 +2,17 @@
 //!
 //! The framework knows groups and who is in them; a subsystem gives a group its effect (which CPUs,
 //! which bill). Each is bound to one hierarchy at a time, keeps its own state keyed by group, and
-//! is told of what happens through the kernel's callbacks (struct cgroup_subsys). Adding one is one
-//! file and its lines in [`Subsystems`].
+//! is told of what happens through the kernel's callbacks (struct cgroup_subsys). Adding one to those that the
+//! framework comes with is one file and its lines in [`Subsystems`]; any program can bring its own
+//! ([`with_subsystems`](crate::Framework::with_subsystems)).
 
 pub(crate) mod cpu;
 pub(crate) mod cpuacct;
 pub(crate) mod cpuset;
 pub(crate) mod debug;
+pub(crate) mod freezer;
 
+use std::collections::HashSet;
 use std::fmt::{Debug, Write};
 
 use crate::core::Core;
@@ -25,7 +28,11 @@ pub(crate) struct SubsystemId(pub usize);
 pub(crate) const CPUSET: SubsystemId = SubsystemId(0);
 pub(crate) const CPUACCT: SubsystemId = SubsystemId(1);
 pub(crate) const DEBUG: SubsystemId = SubsystemId(2);
-pub(crate) const CPU: SubsystemId = SubsystemId(3);
+pub(crate) const FREEZER: SubsystemId = SubsystemId(3);
+pub(crate) const CPU: SubsystemId = SubsystemId(4);
+
+/// Most subsystems at once, those that a program brings included: each has its place in the core's bindings.
+pub(crate) const MAX_SUBSYSTEMS: usize = 16;
 
 /// The registered subsystems.
 #[derive(Clone)]
@@ -33,23 +40,45 @@ pub(crate) struct Subsystems {
     pub cpuset: cpuset::Cpuset,
     pub cpuacct: cpuacct::Cpuacct,
     pub debug: debug::Debug,
+    pub freezer: freezer::Freezer,
     pub cpu: cpu::Cpu,
+    /// Those that the program has brought.
+    others: Vec<Box<dyn Subsystem>>,
 }
 
 impl Subsystems {
-    pub const COUNT: usize = 4;
+    /// Those that the framework comes with.
+    const OWN: usize = 5;
 
-    pub fn new() -> Subsystems {
-        Subsystems {
+    /// # Panics
+    /// For too many, and for a name of a subsystem or a file that is taken.
+    pub fn new(others: Vec<Box<dyn Subsystem>>) -> Subsystems {
+        let subsystems = Subsystems {
             cpuset: cpuset::Cpuset::new(),
             cpuacct: cpuacct::Cpuacct::new(),
             debug: debug::Debug,
+            freezer: freezer::Freezer::new(),
             cpu: cpu::Cpu::new(),
-        }
+            others,
+        };
+        let names = || subsystems.ids().map(|id| subsystems.get(id).name());
+        let files = || subsystems.ids().flat_map(|id| subsystems.get(id).files());
+        assert!(
+            subsystems.ids().len() <= MAX_SUBSYSTEMS,
+            "too many subsystems"
+        );
+        assert!(are_distinct(names()), "two subsystems of one name");
+        assert!(
+            are_distinct(files().map(|file| file.name)),
+            "two files of one name"
+        );
+        subsystems
     }
 
-    pub fn ids() -> impl DoubleEndedIterator<Item = SubsystemId> + Clone {
-        (0..Self::COUNT).map(SubsystemId)
+    pub fn ids(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = SubsystemId> + ExactSizeIterator + Clone + use<> {
+        (0..Self::OWN + self.others.len()).map(SubsystemId)
     }
 
     pub fn get(&self, id: SubsystemId) -> &dyn Subsystem {
@@ -57,8 +86,9 @@ impl Subsystems {
             CPUSET => &self.cpuset,
             CPUACCT => &self.cpuacct,
             DEBUG => &self.debug,
+            FREEZER => &self.freezer,
             CPU => &self.cpu,
-            SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
+            SubsystemId(other) => &*self.others[other - Self::OWN],
         }
     }
 
@@ -67,8 +97,9 @@ impl Subsystems {
             CPUSET => &mut self.cpuset,
             CPUACCT => &mut self.cpuacct,
             DEBUG => &mut self.debug,
+            FREEZER => &mut self.freezer,
             CPU => &mut self.cpu,
-            SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
+            SubsystemId(other) => &mut *self.others[other - Self::OWN],
         }
     }
 
@@ -77,26 +108,56 @@ impl Subsystems {
     /// # Errors
     /// EINVAL where there is none of that name.
     pub fn named(&self, name: &str) -> Result<SubsystemId, Refusal> {
-        Self::ids()
+        self.ids()
             .find(|id| self.get(*id).name() == name)
             .ok_or_else(|| {
-                let names: Vec<_> = Self::ids().map(|id| self.get(id).name()).collect();
+                let names: Vec<_> = self.ids().map(|id| self.get(id).name()).collect();
                 let rule = format!("there is no subsystem {name:?}, only {}", names.join(", "));
                 Refusal::new(Errno::EINVAL, rule)
             })
     }
 }
 
-/// What a callback may look at, and where it says which tasks it concerns.
-pub(crate) struct Context<'a> {
-    pub core: &'a Core,
-    pub touched: &'a mut Touched,
+fn are_distinct<'a>(mut names: impl Iterator<Item = &'a str>) -> bool {
+    let mut seen = HashSet::new();
+    names.all(|name| seen.insert(name))
 }
 
-/// One resource controller. Callbacks come for groups of the hierarchy that it is bound to.
-pub(crate) trait Subsystem: Send {
+/// Copies a subsystem with all its state. It comes of itself with `Clone`.
+pub trait CloneSubsystem {
+    /// A copy, boxed.
+    fn boxed(&self) -> Box<dyn Subsystem>;
+}
+
+impl<S: Subsystem + Clone + 'static> CloneSubsystem for S {
+    fn boxed(&self) -> Box<dyn Subsystem> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Subsystem> {
+    fn clone(&self) -> Self {
+        (**self).boxed()
+    }
+}
+
+/// What a callback may look at, and where it says which tasks it concerns.
+pub struct Context<'a> {
+    /// Groups, tasks, and the host's resources.
+    pub core: &'a Core,
+    pub(crate) touched: &'a mut Touched,
+}
+
+/// One resource controller. Callbacks come for groups of the hierarchy that it is bound to; while it is not mounted
+/// that is one group, with all tasks in it.
+///
+/// A batch may be taken back at any point: whatever a callback changes, [`undo`](Self::undo) has to restore. A
+/// [`CssTable`] does.
+pub trait Subsystem: CloneSubsystem + Send + Sync {
+    /// What hierarchies are mounted with.
     fn name(&self) -> &'static str;
 
+    /// Its control files, each with the name before it: `pids.max`.
     fn files(&self) -> &'static [ControlFile];
 
     /// A group is being made (a root, where `parent` is None).
@@ -138,7 +199,7 @@ pub(crate) trait Subsystem: Send {
     }
 
     /// A task has left the group and all others for good.
-    fn exit(&mut self, _cx: &mut Context<'_>, _group: GroupId) {}
+    fn exit(&mut self, _cx: &mut Context<'_>, _task: TaskSlot, _group: GroupId) {}
 
     /// The subsystem goes from one hierarchy's root to another's; neither has children. The core
     /// still says the old one.
@@ -190,35 +251,50 @@ pub(crate) trait Subsystem: Send {
 }
 
 /// One row of a table of control files.
-pub(crate) struct ControlFile {
-    pub name: &'static str,
+#[derive(Debug)]
+pub struct ControlFile {
+    pub(crate) name: &'static str,
     /// Only in a hierarchy's root group.
-    pub root_only: bool,
+    pub(crate) root_only: bool,
+    /// In every group but the root.
+    pub(crate) not_in_root: bool,
     /// Bytes that a write may have; None for a read-only file.
-    pub max_write: Option<usize>,
+    pub(crate) max_write: Option<usize>,
     /// Whether guests may know of it: what it shows of a group in a view is of that group alone.
-    pub shown_to_guests: bool,
+    pub(crate) shown_to_guests: bool,
 }
 
 /// Bytes that a write may have where the file does not say otherwise: a page, as in the kernel.
-const MAX_WRITE: usize = 4096;
+pub(crate) const MAX_WRITE: usize = 4096;
 
 impl ControlFile {
+    /// A file that refuses writes.
     pub const fn read_only(name: &'static str) -> ControlFile {
         ControlFile {
             name,
             root_only: false,
+            not_in_root: false,
             max_write: None,
             shown_to_guests: false,
         }
     }
 
+    /// A file that takes writes of at most 4096 bytes.
     pub const fn writable(name: &'static str) -> ControlFile {
         ControlFile {
             name,
             root_only: false,
+            not_in_root: false,
             max_write: Some(MAX_WRITE),
             shown_to_guests: false,
+        }
+    }
+
+    /// A root does not have it.
+    pub const fn not_in_root(self) -> ControlFile {
+        ControlFile {
+            not_in_root: true,
+            ..self
         }
     }
 
@@ -236,7 +312,7 @@ impl ControlFile {
 ///
 /// # Errors
 /// EINVAL for anything else, ERANGE past 64 bits.
-pub(crate) fn parse_u64(file: &str, value: &str) -> Result<u64, Refusal> {
+pub fn parse_u64(file: &str, value: &str) -> Result<u64, Refusal> {
     let text = value.strip_suffix('\n').unwrap_or(value);
     let digits = text.strip_prefix('+').unwrap_or(text);
     let (digits, radix) = match digits
@@ -263,18 +339,25 @@ pub(crate) fn parse_u64(file: &str, value: &str) -> Result<u64, Refusal> {
 ///
 /// # Errors
 /// Those of [`parse_u64`].
-pub(crate) fn parse_flag(file: &str, value: &str) -> Result<bool, Refusal> {
+pub fn parse_flag(file: &str, value: &str) -> Result<bool, Refusal> {
     Ok(parse_u64(file, value)? != 0)
 }
 
 /// A subsystem's state by group, with an undo log.
-#[derive(Clone)]
-pub(crate) struct CssTable<T> {
+#[derive(Clone, Debug)]
+pub struct CssTable<T> {
     states: Vec<Option<T>>,
     log: Vec<(GroupId, Option<T>)>,
 }
 
+impl<T: Clone + Debug> Default for CssTable<T> {
+    fn default() -> CssTable<T> {
+        CssTable::new()
+    }
+}
+
 impl<T: Clone + Debug> CssTable<T> {
+    /// No group's.
     pub fn new() -> CssTable<T> {
         CssTable {
             states: Vec::new(),
@@ -282,28 +365,44 @@ impl<T: Clone + Debug> CssTable<T> {
         }
     }
 
+    /// A group's state.
+    ///
+    /// # Panics
+    /// Before it was inserted, which css_alloc is to do.
     pub fn get(&self, group: GroupId) -> &T {
         let state = self.states.get(group.index()).and_then(Option::as_ref);
         state.expect("css_alloc comes before every other callback of a group")
     }
 
     /// Change a group's state; it comes back with [`undo`](Self::undo).
+    ///
+    /// # Panics
+    /// As [`get`](Self::get).
     pub fn edit(&mut self, group: GroupId) -> &mut T {
         self.log.push((group, Some(self.get(group).clone())));
         self.get_mut(group)
     }
 
     /// Change a group's state outside any batch.
+    ///
+    /// # Panics
+    /// As [`get`](Self::get).
     pub fn get_mut(&mut self, group: GroupId) -> &mut T {
         let state = self.states.get_mut(group.index()).and_then(Option::as_mut);
         state.expect("css_alloc comes before every other callback of a group")
     }
 
-    /// A state by what is in it, to change outside any batch. Costs all groups.
-    pub fn find(&mut self, is: impl Fn(&T) -> bool) -> Option<&mut T> {
-        self.states.iter_mut().flatten().find(|state| is(state))
+    /// Every group's state.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        self.states.iter().flatten()
     }
 
+    /// Every group's state, to be changed outside any batch.
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.states.iter_mut().flatten()
+    }
+
+    /// A new group's state.
     pub fn insert(&mut self, group: GroupId, state: T) {
         let before = self.put(group, Some(state));
         self.log.push((group, before));
@@ -322,16 +421,19 @@ impl<T: Clone + Debug> CssTable<T> {
         self.put(group, None);
     }
 
+    /// Every state is as at the last [`settle`](Self::settle).
     pub fn undo(&mut self) {
         while let Some((group, before)) = self.log.pop() {
             self.put(group, before);
         }
     }
 
+    /// What has changed stays.
     pub fn settle(&mut self) {
         self.log.clear();
     }
 
+    /// All of it as text.
     pub fn dump(&self) -> String {
         let mut text = String::new();
         for (index, state) in self.states.iter().enumerate() {

@@ -49,7 +49,10 @@ impl Mirror {
                 assert_eq!(self.tasks.get(&task).copied(), before, "{effect:?}");
                 self.enroll(task, group);
             }
-            Effect::Pin { .. } | Effect::Sample { .. } => {}
+            Effect::Pin { .. }
+            | Effect::Sample { .. }
+            | Effect::Freeze { .. }
+            | Effect::Thaw { .. } => {}
         }
     }
 
@@ -62,7 +65,10 @@ impl Mirror {
                 ..
             } => self.limit(group, parent, before),
             Effect::Enroll { task, before, .. } => self.enroll(task, before),
-            Effect::Pin { .. } | Effect::Sample { .. } => {}
+            Effect::Pin { .. }
+            | Effect::Sample { .. }
+            | Effect::Freeze { .. }
+            | Effect::Thaw { .. } => {}
         }
     }
 

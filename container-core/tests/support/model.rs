@@ -28,6 +28,7 @@ pub struct Group {
     pub one_to_one: bool,
     /// Shares, quota if any, period.
     pub cpu: (u64, Option<u64>, u64),
+    pub asked_frozen: bool,
     pub own: u64,
     pub removed: u64,
     reset_at: u64,
@@ -60,9 +61,11 @@ pub struct Model {
     pub tasks: BTreeMap<TaskId, Task>,
     pub releases: Vec<(String, Option<String>)>,
     pub reset: BTreeSet<TaskId>,
+    /// vCPUs that are out of their guests.
+    pub held: BTreeSet<TaskId>,
 }
 
-/// The hierarchies that commands speak of. cpuset is only ever in `p`, cpuacct in `b`, cpu in `x`.
+/// The hierarchies that commands speak of. cpuset is only ever in `p`, cpuacct and freezer in `b`, cpu in `x`.
 pub const HIERARCHIES: [&str; 3] = ["p", "b", "x"];
 
 const NO_LIMIT: (u64, Option<u64>, u64) = (1024, None, 100_000);
@@ -82,6 +85,7 @@ impl Model {
             mem_exclusive: true,
             one_to_one: false,
             cpu: NO_LIMIT,
+            asked_frozen: false,
             own: 0,
             removed: 0,
             reset_at: 0,
@@ -97,6 +101,7 @@ impl Model {
             tasks: BTreeMap::new(),
             releases: Vec::new(),
             reset: BTreeSet::new(),
+            held: BTreeSet::new(),
             allowed,
         }
     }
@@ -183,6 +188,41 @@ impl Model {
             true => self.effective(parent),
             false => granted,
         }
+    }
+
+    fn is_freezing(&self, node: Node) -> bool {
+        let group = &self.groups[&node];
+        group.asked_frozen || group.parent.is_some_and(|above| self.is_freezing(above))
+    }
+
+    /// Whether a task is to be out of its guest.
+    pub fn freezes(&self, id: TaskId) -> bool {
+        let task = self
+            .tasks
+            .get(&id)
+            .filter(|task| task.alive && task.name.kind.is_vcpu());
+        task.is_some_and(|task| self.is_freezing(task.groups["b"]))
+    }
+
+    /// What `freezer.state` says, of each group that may have it.
+    pub fn freezer_states(&self) -> BTreeMap<Node, &'static str> {
+        let groups = self
+            .groups
+            .iter()
+            .filter(|(_, group)| group.hierarchy == "b");
+        let state = |node: Node| {
+            let mut tasks = self
+                .subtree(node)
+                .into_iter()
+                .flat_map(|id| self.members(id));
+            let runs = |id| self.tasks[&id].name.kind.is_vcpu() && !self.held.contains(&id);
+            match self.is_freezing(node) {
+                false => "THAWED",
+                true if tasks.any(runs) => "FREEZING",
+                true => "FROZEN",
+            }
+        };
+        groups.map(|(node, _)| (*node, state(*node))).collect()
     }
 
     pub fn vcpus(&self, node: Node) -> usize {
@@ -277,6 +317,7 @@ impl Model {
             mem_exclusive: false,
             one_to_one: false,
             cpu: NO_LIMIT,
+            asked_frozen: false,
             own: 0,
             removed: 0,
             reset_at: 0,
@@ -440,6 +481,11 @@ impl Model {
         match file {
             "notify_on_release" => group.notify = value == "1",
             "cgroup.clone_children" => group.clone_children = value == "1",
+            "freezer.state" if hierarchy == "b" && parent.is_some() => match value {
+                "FROZEN" => group.asked_frozen = true,
+                "THAWED" => group.asked_frozen = false,
+                _ => return Err(EINVAL),
+            },
             "cpuacct.usage" if hierarchy == "b" => {
                 group.reset_at = before.total(node);
                 let members = before
@@ -557,6 +603,9 @@ impl Model {
                 || (group.mems.is_empty() && !old.mems.is_empty());
             if cleared && !self.members(node).is_empty() {
                 return Err(ENOSPC);
+            }
+            if old.cpu_exclusive && group.cpus.is_empty() && !old.cpus.is_empty() {
+                return Err(EBUSY);
             }
             for sibling in self
                 .children(parent)

@@ -53,6 +53,9 @@ pub enum HvError {
     /// The kick signal's handler could not be put in place.
     #[error("cannot prepare this thread for kicks: {0}")]
     Signal(#[source] io::Error),
+    /// What KVM counts of a vCPU could not be read.
+    #[error("cannot read a vCPU's statistics: {0}")]
+    Statistics(#[source] io::Error),
     /// KVM took an immediate-exit request and ran the guest all the same.
     #[error("KVM_RUN ignored immediate_exit")]
     TouchRan,

@@ -16,6 +16,7 @@ mod exit;
 mod hypervisor;
 mod kick;
 mod memory;
+mod stats;
 mod vcpu;
 mod vm;
 
@@ -26,6 +27,7 @@ pub use hypervisor::Hypervisor;
 pub use kick::Kicker;
 pub use kvm_ioctls::IoEventAddress;
 pub use memory::{GuestMemory, HOLE_END, HOLE_START, guest_memory};
+pub use stats::{VcpuCounts, VcpuStats};
 pub use vcpu::Vcpu;
 pub use vm::{BlankVm, Vm};
 pub use vmm_sys_util::eventfd::EventFd;

@@ -7,7 +7,7 @@ use kvm_bindings::{CpuId, KVM_MP_STATE_RUNNABLE, kvm_mp_state, kvm_regs, kvm_run
 use kvm_ioctls::VcpuFd;
 
 use crate::kick::Registration;
-use crate::{Entry, GuestMemory, HvError, Kicker, VmExit, cpuid, exit};
+use crate::{Entry, GuestMemory, HvError, Kicker, VcpuStats, VmExit, cpuid, exit};
 
 /// A virtual processor. It may be made on one thread and run on another, but only ever runs on one
 /// at a time.
@@ -136,6 +136,10 @@ impl Vcpu {
             self.registered_elsewhere |= !earlier.is_of_this_thread();
         }
         Ok(kicker)
+    }
+
+    pub(crate) fn stats(&self) -> Result<VcpuStats, HvError> {
+        VcpuStats::of(&self.fd)
     }
 
     fn set_immediate_exit(&mut self, value: u8) {

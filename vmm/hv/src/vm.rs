@@ -1,13 +1,13 @@
 //! One VM: its memory, its interrupt controller, its event descriptors.
 
-use kvm_bindings::{CpuId, kvm_userspace_memory_region};
+use kvm_bindings::{CpuId, KVM_CAP_BINARY_STATS_FD, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, NoDatamatch, VmFd};
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryRegion};
 use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::ioctl::ioctl;
 use vmm_sys_util::ioctl_io_nr;
 
-use crate::{Entry, GuestMemory, HvError, IoEventAddress, Vcpu};
+use crate::{Entry, GuestMemory, HvError, IoEventAddress, Vcpu, VcpuStats};
 
 ioctl_io_nr!(KVM_GET_TSC_KHZ, kvm_bindings::KVMIO, 0xa3);
 
@@ -97,6 +97,16 @@ impl Vm {
             self.cpuid.as_ref(),
             entry,
         )
+    }
+
+    /// What is counted of `vcpu`, one of this VM's that does not run; None where KVM does not count (before Linux 5.14).
+    ///
+    /// # Errors
+    ///
+    /// [`HvError::Kvm`]: the process is out of descriptors.
+    pub fn stats_of(&self, vcpu: &Vcpu) -> Result<Option<VcpuStats>, HvError> {
+        let counts = self.fd.check_extension_raw(KVM_CAP_BINARY_STATS_FD.into()) > 0;
+        counts.then(|| vcpu.stats()).transpose()
     }
 
     /// Has a write to `event` raise the interrupt line `gsi`, from any thread, without an exit.

@@ -18,6 +18,6 @@ pub use agent::{AgentOffer, AgentStream};
 pub use listener::{Listener, connect};
 pub use message::{
     Guest, HaltCause, MAX_VCPUS, MachineConfig, Thread, ThreadKind, ToMachine, ToSupervisor,
-    VERSION, VsockConfig,
+    VERSION, VcpuCounts, VsockConfig,
 };
 pub use socket::{Link, LinkError, MAX_FRAME};

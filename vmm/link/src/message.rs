@@ -34,7 +34,7 @@ pub enum ToMachine {
     },
     /// End the guest in good order.
     Stop,
-    /// Answer with the same number.
+    /// Answer with what KVM has counted so far, where it counts, and then with the same number.
     Ping(u64),
 }
 
@@ -86,6 +86,22 @@ pub enum ToSupervisor {
         /// The guest's port, below 1024.
         source_port: u32,
     },
+    /// What KVM has counted of each vCPU, by index: before each answer to a ping, and once before the end.
+    Counted {
+        /// As many as there are vCPUs.
+        vcpus: Vec<VcpuCounts>,
+    },
+}
+
+/// What KVM has counted of a vCPU since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VcpuCounts {
+    /// Exits from the guest.
+    pub exits: u64,
+    /// Nanoseconds of polling before a halt that a wake-up ended.
+    pub halt_poll_success_ns: u64,
+    /// Nanoseconds of polling before a halt in vain.
+    pub halt_poll_fail_ns: u64,
 }
 
 /// What to build.

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actor::Mailbox;
-use hv::{HvError, Kicker, Vm};
-use link::{HaltCause, LinkError, Thread, ThreadKind, ToMachine, ToSupervisor, VERSION};
+use hv::{HvError, Kicker, VcpuStats, Vm};
+use link::{
+    HaltCause, LinkError, Thread, ThreadKind, ToMachine, ToSupervisor, VERSION, VcpuCounts,
+};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::console::Console;
@@ -45,7 +47,8 @@ pub(crate) enum Report {
     VcpuReady {
         index: u16,
         tid: u32,
-        kicker: Result<Kicker, HvError>,
+        /// What it is kicked with, and what KVM counts of it.
+        made: Result<(Kicker, Option<VcpuStats>), HvError>,
     },
     /// A vCPU is out of the guest as ordered.
     Left { index: u16 },
@@ -75,6 +78,8 @@ enum Wake {
 pub(crate) struct Control {
     mailbox: Mailbox<Report>,
     vcpus: Vec<Option<vcpu::Handle>>,
+    /// What KVM counts of each of them; it outlives the thread.
+    stats: Vec<Option<VcpuStats>>,
     io: Option<io::Handle>,
     io_tid: Option<u32>,
     life: Life,
@@ -99,6 +104,7 @@ impl Control {
         Control {
             life: Life::new(vcpus.len() as u16),
             mailbox,
+            stats: vcpus.iter().map(|_| None).collect(),
             vcpus: vcpus.into_iter().map(Some).collect(),
             io: Some(io),
             io_tid: None,
@@ -119,10 +125,15 @@ impl Control {
         while missing > 0 || self.io_tid.is_none() {
             match self.mailbox.recv_until(deadline) {
                 Ok(Some(Report::IoReady { tid })) => self.io_tid = Some(tid),
-                Ok(Some(Report::VcpuReady { index, tid, kicker })) => {
+                Ok(Some(Report::VcpuReady { index, tid, made })) => {
                     missing -= 1;
-                    if let Some(Some(handle)) = self.vcpus.get_mut(usize::from(index)) {
-                        handle.ready = Some((tid, kicker?));
+                    let (kicker, stats) = made?;
+                    let at = usize::from(index);
+                    if let Some(Some(handle)) = self.vcpus.get_mut(at) {
+                        handle.ready = Some((tid, kicker));
+                    }
+                    if let Some(place) = self.stats.get_mut(at) {
+                        *place = stats;
                     }
                 }
                 Ok(Some(report)) => return Err(MachineError::NotReady(format!("{report:?}"))),
@@ -236,7 +247,10 @@ impl Control {
             ToMachine::Resume => Event::Resume,
             ToMachine::Hold { vcpus, number } => Event::Hold { vcpus, number },
             ToMachine::Stop => Event::Stop,
-            ToMachine::Ping(number) => return self.say(peer, &ToSupervisor::Pong(number)),
+            ToMachine::Ping(number) => {
+                self.say_counts(peer);
+                return self.say(peer, &ToSupervisor::Pong(number));
+            }
             ToMachine::Create { .. } => {
                 let what = "a second Create".into();
                 self.lost.get_or_insert(LinkError::Protocol(what));
@@ -309,6 +323,22 @@ impl Control {
         self.tell(peer, |peer| peer.send(message));
     }
 
+    /// Say what KVM has counted of the vCPUs, where it counts. The reading is this thread's and costs the vCPUs nothing.
+    fn say_counts(&mut self, peer: &Peer) {
+        let counts = |stats: &mut Option<VcpuStats>| {
+            let counts = stats.as_mut()?.read().ok()?;
+            Some(VcpuCounts {
+                exits: counts.exits,
+                halt_poll_success_ns: counts.halt_poll_success_ns,
+                halt_poll_fail_ns: counts.halt_poll_fail_ns,
+            })
+        };
+        let vcpus: Option<Vec<VcpuCounts>> = self.stats.iter_mut().map(counts).collect();
+        if let Some(vcpus) = vcpus {
+            self.say(peer, &ToSupervisor::Counted { vcpus });
+        }
+    }
+
     fn tell(&mut self, peer: &Peer, send: impl FnOnce(&Peer) -> Result<(), LinkError>) {
         if self.lost.is_some() {
             return;
@@ -331,6 +361,7 @@ impl Control {
             let kind = ThreadKind::Io;
             self.say(peer, &ToSupervisor::Ended { kind });
         }
+        self.say_counts(peer);
         self.console.finish(Instant::now() + FLUSH_BOUND);
         let mut cause = self.life.cause().cloned().unwrap_or(Cause::PeerLost);
         if let Cause::Halt(HaltCause::Fault { what, .. }) = &mut cause {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use actor::{Address, Closed, Mailbox, mailbox};
-use hv::{Entry, HvError, Kicker, Vcpu, Vm, VmExit};
+use hv::{Entry, HvError, Kicker, Vcpu, VcpuStats, Vm, VmExit};
 
 use crate::MachineError;
 use crate::board::{Board, Next};
@@ -88,11 +88,11 @@ pub(crate) fn start(
         let tid = threads::this_tid();
         let made = make(index, &vm, &entry);
         drop(vm);
-        let (vcpu, kicker) = match made {
-            Ok((vcpu, kicker)) => (Some(vcpu), Ok(kicker)),
+        let (vcpu, made) = match made {
+            Ok((vcpu, kicker, stats)) => (Some(vcpu), Ok((kicker, stats))),
             Err(error) => (None, Err(error)),
         };
-        let _ = reports.send(Report::VcpuReady { index, tid, kicker });
+        let _ = reports.send(Report::VcpuReady { index, tid, made });
         if let Some(vcpu) = vcpu {
             let runner = Runner {
                 index,
@@ -115,13 +115,16 @@ pub(crate) fn start(
 /// once; and a vCPU that changes threads between two entries costs a grace period on kernels before
 /// 6.12. For the same reasons it is vCPU 0's thread, and not `control`, that enters KVM once without
 /// running the guest: it makes KVM start its helper thread now, to be announced with the others.
-fn make(index: u16, vm: &Vm, entry: &Entry) -> Result<(Vcpu, Kicker), HvError> {
+///
+/// Its statistics are opened here as well, since later the request would wait for the guest; a vCPU does without them.
+fn make(index: u16, vm: &Vm, entry: &Entry) -> Result<(Vcpu, Kicker, Option<VcpuStats>), HvError> {
     let mut vcpu = vm.create_vcpu(index, entry)?;
     let kicker = vcpu.kick_handle_for_this_thread()?;
+    let stats = vm.stats_of(&vcpu).ok().flatten();
     if index == 0 {
         vcpu.touch()?;
     }
-    Ok((vcpu, kicker))
+    Ok((vcpu, kicker, stats))
 }
 
 struct Runner {

@@ -61,6 +61,16 @@ pub struct Task {
     pub wait_ns: u64,
     /// Of `usage_ns`: what no counter of the task saw and was billed to it at the end of its machine.
     pub residual_ns: u64,
+    /// Exits from the guest that KVM has counted of a vCPU. This and what follows is the machine's own word, up to two
+    /// seconds old; None of other threads, and where KVM does not count.
+    #[serde(default)]
+    pub exits: Option<u64>,
+    /// Time that KVM polled before halts of the vCPU, for wake-ups that came meanwhile.
+    #[serde(default)]
+    pub halt_poll_success_ns: Option<u64>,
+    /// Time that KVM polled before halts of the vCPU in vain.
+    #[serde(default)]
+    pub halt_poll_fail_ns: Option<u64>,
 }
 
 /// One group.
@@ -131,6 +141,12 @@ pub struct Machine {
     pub first_output_after_ns: Option<u64>,
     /// From spawn until the process ended.
     pub ended_after_ns: Option<u64>,
+    /// When it is started anew after it has ended: `no`, `on-failure` or `always`.
+    #[serde(default)]
+    pub restart: String,
+    /// It has ended, and is about to be started anew.
+    #[serde(default)]
+    pub restarting: bool,
     /// How it ended, once it has: `exit 0`, `signal 9`, `fault …`, `refused …`.
     pub end: Option<String>,
     /// CPU time of the whole process by the kernel's process clock, read before reaping.

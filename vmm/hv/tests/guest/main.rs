@@ -4,6 +4,7 @@
 // The one unsafe call reads the clock of the calling thread.
 #![allow(unsafe_code)]
 
+mod counts;
 mod exits;
 mod kicks;
 mod rig;

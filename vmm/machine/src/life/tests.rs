@@ -231,7 +231,7 @@ proptest! {
     fn whatever_came_before_an_end_ends_every_thread_and_the_first_cause_stands(
         before in proptest::collection::vec(step(), 0..30),
         end in end(),
-        after in proptest::collection::vec(prop_oneof![6 => step(), 1 => self::end()], 0..30),
+        after in proptest::collection::vec(prop_oneof![6 => step(), 1 => end()], 0..30),
     ) {
         let mut threads = Threads::new(VCPUS);
         before.into_iter().for_each(|step| threads.step(step));

@@ -50,6 +50,10 @@ pub const TESTS: &[Test] = &[
         stop_ends_spinning_halted_and_waiting_vcpus,
     ),
     ("pings_are_answered_in_order", pings_are_answered_in_order),
+    (
+        "what_kvm_counts_is_said_with_each_pong_and_at_the_end",
+        what_kvm_counts_is_said_with_each_pong_and_at_the_end,
+    ),
     ("another_version_is_refused", another_version_is_refused),
     (
         "a_machine_that_cannot_be_built_says_why",
@@ -289,6 +293,37 @@ fn pings_are_answered_in_order() {
     for number in 0..100 {
         machine.send(&ToMachine::Ping(number));
         assert_eq!(machine.recv(), Some(ToSupervisor::Pong(number)));
+    }
+}
+
+fn what_kvm_counts_is_said_with_each_pong_and_at_the_end() {
+    let mut machine = running(2, Program::new().print("in").spin());
+    let mut printed = 0;
+    while printed < 2 * "in".len() {
+        printed += machine.read_some(16).len();
+    }
+    assert!(matches!(
+        machine.recv(),
+        Some(ToSupervisor::FirstOutput { .. })
+    ));
+    for number in 0..3 {
+        machine.send(&ToMachine::Ping(number));
+        assert_eq!(machine.recv(), Some(ToSupervisor::Pong(number)));
+    }
+    machine.send(&ToMachine::Stop);
+    machine.recv_all();
+    let counts = machine.counts();
+    if counts.is_empty() {
+        eprintln!("SKIPPED: this KVM has no binary statistics");
+        return;
+    }
+    assert_eq!(counts.len(), 4, "{counts:?}");
+    for vcpu in 0..2 {
+        let exits: Vec<u64> = counts.iter().map(|counts| counts[vcpu].exits).collect();
+        assert!(
+            exits.is_sorted() && exits[0] > 0,
+            "to print is an exit: {exits:?}"
+        );
     }
 }
 

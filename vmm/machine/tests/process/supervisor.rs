@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use link::{
     AgentStream, Guest, Link, MachineConfig, Thread, ThreadKind, ToMachine, ToSupervisor, VERSION,
-    VsockConfig,
+    VcpuCounts, VsockConfig,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -26,6 +26,7 @@ pub struct Machine {
     descriptors: Vec<OwnedFd>,
     agents: usize,
     threads: Vec<Thread>,
+    counts: Vec<Vec<VcpuCounts>>,
 }
 
 /// Start a machine process, whose built-in guest is `image`, and connect to it.
@@ -54,6 +55,7 @@ pub fn spawn(image: &str) -> Machine {
         descriptors: Vec::new(),
         agents: 0,
         threads: Vec::new(),
+        counts: Vec::new(),
     }
 }
 
@@ -121,8 +123,22 @@ impl Machine {
     }
 
     /// The next message within `bound`, if one comes: Some(None) at the end of the link. Descriptors are
-    /// kept for [`Machine::agent`].
+    /// kept for [`Machine::agent`], and counts for [`Machine::counts`].
     pub fn recv_within(&mut self, bound: Duration) -> Option<Option<ToSupervisor>> {
+        loop {
+            match self.recv_any_within(bound) {
+                Some(Some(ToSupervisor::Counted { vcpus })) => self.counts.push(vcpus),
+                received => return received,
+            }
+        }
+    }
+
+    /// What KVM has counted, as often as it was said so far.
+    pub fn counts(&self) -> &[Vec<VcpuCounts>] {
+        &self.counts
+    }
+
+    fn recv_any_within(&mut self, bound: Duration) -> Option<Option<ToSupervisor>> {
         let link = self.link.as_ref().unwrap();
         if !ready(link, bound) {
             return None;

@@ -28,8 +28,9 @@ pub struct ServeArgs {
 const ABOUT_SERVE: &str = "\
 The host's supervisor: it has the groups and the machines, and answers the other verbs and the API at its socket (mode
 0660). One at a time serves a host, and no private run beside it. SIGTERM ends it, and its machines with it: they are
-asked to stop and have 10 s. It says that it is ready as systemd expects (Type=notify), and writes to the terminal, the
-journal, or as JSON to standard error.
+asked to stop and have 10 s. It says that it is ready as systemd expects (Type=notify), and writes its log to standard
+error: lines on a terminal, else JSON; as a service of systemd's to the journal. A reader who stands still costs lines,
+which are counted, and holds nobody up.
 
 Examples:
   pinfold serve &

@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use container_core::Credentials;
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
@@ -111,7 +112,9 @@ fn expect_type(headers: &HeaderMap, wanted: &str) -> Result<(), Refused> {
 }
 
 async fn body(request: Request, most: usize) -> Result<Vec<u8>, Refused> {
-    let body = Limited::new(request.into_body(), most).collect();
+    let body = request.into_body();
+    let told = body.size_hint().exact();
+    let body = Limited::new(body, most).collect();
     let collected = tokio::time::timeout(BODY_LIMIT, body).await.map_err(|_| {
         let rule = format!("the body was not there after {} s", BODY_LIMIT.as_secs());
         Refused::with_status(StatusCode::REQUEST_TIMEOUT, "ETIMEDOUT", rule)
@@ -120,7 +123,10 @@ async fn body(request: Request, most: usize) -> Result<Vec<u8>, Refused> {
         Ok(collected) => Ok(collected.to_bytes().to_vec()),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Refused::new(
             "E2BIG",
-            format!("the body has more than {most} bytes"),
+            match told {
+                Some(bytes) => format!("a body of {bytes} bytes is past {most}"),
+                None => format!("the body has more than {most} bytes"),
+            },
         )),
         Err(error) => Err(Refused::malformed(format!("the body: {error}"))),
     }

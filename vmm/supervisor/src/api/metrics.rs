@@ -6,7 +6,9 @@ use std::sync::atomic::AtomicU64;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use management::Report;
+use container_core::Framework;
+use management::api::Command;
+use management::{Report, Task};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -29,6 +31,59 @@ pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Requests {
     by_route: Counts,
     refusals: Counts,
+    refused_commands: Counts,
+}
+
+impl Requests {
+    /// Count a command that was refused.
+    pub fn count_refused(&self, operation: Operation, errno: &str) {
+        let labels = vec![
+            ("operation", operation.name.to_owned()),
+            ("file", operation.file.unwrap_or_default().to_owned()),
+            ("errno", errno.to_owned()),
+        ];
+        self.refused_commands.get_or_create(&labels).inc();
+    }
+}
+
+/// What a command does, in words that are not the client's: there are so many operations, and so many control files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    name: &'static str,
+    /// Which is written; `other` for one that there is not.
+    file: Option<&'static str>,
+}
+
+impl Operation {
+    /// Moving a task into a group.
+    pub const ATTACH: Operation = Operation::named("attach");
+
+    const fn named(name: &'static str) -> Self {
+        Operation { name, file: None }
+    }
+
+    /// Writing a control file.
+    pub fn set(file: &str) -> Self {
+        Operation {
+            file: Some(Framework::known_file(file).unwrap_or("other")),
+            ..Operation::named("set")
+        }
+    }
+
+    /// What a command of a plan does.
+    pub fn of(command: &Command) -> Self {
+        match command {
+            Command::Mount { .. } => Operation::named("mount"),
+            Command::Umount { .. } => Operation::named("umount"),
+            Command::Mkdir { .. } => Operation::named("mkdir"),
+            Command::Rmdir { .. } => Operation::named("rmdir"),
+            Command::Rename { .. } => Operation::named("rename"),
+            Command::Chown { .. } => Operation::named("chown"),
+            Command::Set { file, .. } => Operation::set(file),
+            Command::Attach { .. } => Operation::ATTACH,
+            Command::Clone { .. } => Operation::named("clone"),
+        }
+    }
 }
 
 /// Count a request by its route and status; by the route's pattern, since paths are without number.
@@ -54,6 +109,7 @@ pub async fn count(State(app): State<Arc<App>>, request: Request, next: Next) ->
 pub fn text(report: &Report, events: &BTreeMap<String, u64>, requests: &Requests) -> String {
     let mut registry = Registry::with_prefix("pinfold");
     tasks(&mut registry, report);
+    exits(&mut registry, report);
     groups(&mut registry, report);
     let machines = Family::<Labels, Gauge>::default();
     for state in ["starting", "running", "paused", "ended"] {
@@ -88,6 +144,11 @@ pub fn text(report: &Report, events: &BTreeMap<String, u64>, requests: &Requests
         "Requests refused, by errno",
         requests.refusals.clone(),
     );
+    registry.register(
+        "refused_commands",
+        "Commands on groups and tasks that were refused, by operation, control file and errno",
+        requests.refused_commands.clone(),
+    );
     let by_route = requests.by_route.clone();
     registry.register("api_requests", "Requests by route and status", by_route);
     let mut out = String::new();
@@ -101,12 +162,7 @@ pub fn text(report: &Report, events: &BTreeMap<String, u64>, requests: &Requests
 fn tasks(registry: &mut Registry, report: &Report) {
     let (usage, wait, cycles) = (Seconds::default(), Seconds::default(), Counts::default());
     for task in &report.tasks {
-        let labels = vec![
-            ("task", task.name.clone()),
-            ("machine", task.machine.clone()),
-            ("kind", task.kind.clone()),
-            ("tid", task.tid.to_string()),
-        ];
+        let labels = labels(task);
         usage.get_or_create(&labels).inc_by(seconds(task.usage_ns));
         wait.get_or_create(&labels).inc_by(seconds(task.wait_ns));
         cycles.get_or_create(&labels).inc_by(task.cycles);
@@ -118,6 +174,42 @@ fn tasks(registry: &mut Registry, report: &Report) {
         wait,
     );
     registry.register("task_cycles", "Cycles of a task", cycles);
+}
+
+/// What KVM counts of vCPUs, by their machines' word.
+fn exits(registry: &mut Registry, report: &Report) {
+    let (by_task, by_machine) = (Counts::default(), Counts::default());
+    for (task, exits) in counted(report, |task| task.exits) {
+        by_task.get_or_create(&labels(task)).inc_by(exits);
+        let machine = label("machine", &task.machine);
+        by_machine.get_or_create(&machine).inc_by(exits);
+    }
+    let help = "Exits from the guest, as the machine says";
+    registry.register("task_exits", help, by_task);
+    registry.register("machine_exits", help, by_machine);
+    halt_poll(registry, report, "success", |task| {
+        task.halt_poll_success_ns
+    });
+    halt_poll(registry, report, "fail", |task| task.halt_poll_fail_ns);
+}
+
+fn halt_poll(registry: &mut Registry, report: &Report, end: &str, of: fn(&Task) -> Option<u64>) {
+    let (by_task, by_machine) = (Seconds::default(), Seconds::default());
+    for (task, ns) in counted(report, of) {
+        by_task.get_or_create(&labels(task)).inc_by(seconds(ns));
+        let machine = label("machine", &task.machine);
+        by_machine.get_or_create(&machine).inc_by(seconds(ns));
+    }
+    let help = format!("Time of polling before halts with {end}, as the machine says");
+    let name = format!("halt_poll_{end}_seconds");
+    registry.register(format!("task_{name}"), help.clone(), by_task);
+    registry.register(format!("machine_{name}"), help, by_machine);
+}
+
+/// The tasks that there is a count of.
+fn counted(report: &Report, of: fn(&Task) -> Option<u64>) -> impl Iterator<Item = (&Task, u64)> {
+    let tasks = report.tasks.iter();
+    tasks.filter_map(move |task| Some((task, of(task)?)))
 }
 
 fn groups(registry: &mut Registry, report: &Report) {
@@ -144,6 +236,15 @@ fn groups(registry: &mut Registry, report: &Report) {
         removed,
     );
     registry.register("group_tasks", "Living tasks in this very group", members);
+}
+
+fn labels(task: &Task) -> Labels {
+    vec![
+        ("task", task.name.clone()),
+        ("machine", task.machine.clone()),
+        ("kind", task.kind.clone()),
+        ("tid", task.tid.to_string()),
+    ]
 }
 
 fn label(name: &'static str, value: &str) -> Labels {

@@ -7,6 +7,10 @@
 //!           roll_back: what was done undone, last first; what cannot be undone is drifted
 //! ```
 //!
+//! A thaw is not on the way: it asks nothing of the host but an order to the machine, which cannot fail, and it
+//! could not be taken back, since the guest would have run. So whoever is thawed is let go once the plan is in force
+//! ([`Flight::thaws`]).
+//!
 //! Pure but for the [`Hands`] it is lent; the tests lend it hands that fail where they are told to.
 
 use container_core::{CpuGroup, CpuLimits, CpuSet, Effect, Plan, TaskId};
@@ -28,6 +32,11 @@ pub trait Hands {
     ) -> Result<(), HandError>;
     /// Have what a task uses count in a group of the cpu hierarchy, or with None in none.
     fn enroll(&mut self, task: TaskId, group: Option<CpuGroup>) -> Result<(), HandError>;
+    /// Order a vCPU out of its guest; nobody waits until it is. Only one that has ended is no more to be
+    /// had.
+    fn freeze(&mut self, task: TaskId) -> Result<(), HandError>;
+    /// Order a vCPU into its guest again, if nothing else keeps it out.
+    fn thaw(&mut self, task: TaskId);
 }
 
 /// Why an effect was not carried out.
@@ -95,6 +104,8 @@ impl Flight {
             let outcome = match effect {
                 Effect::Pin { task, cpus, .. } => hands.pin(*task, cpus),
                 Effect::Sample { task } => hands.sample(*task),
+                Effect::Freeze { task } => hands.freeze(*task),
+                Effect::Thaw { .. } => Ok(()),
                 Effect::Limit {
                     group,
                     parent,
@@ -126,7 +137,11 @@ impl Flight {
         for effect in self.plan.effects()[..self.done].iter().rev() {
             let undone = match effect {
                 Effect::Pin { task, before, .. } => hands.restore(*task, before.as_ref()),
-                Effect::Sample { .. } => Ok(()),
+                Effect::Freeze { task } => {
+                    hands.thaw(*task);
+                    Ok(())
+                }
+                Effect::Sample { .. } | Effect::Thaw { .. } => Ok(()),
                 Effect::Limit {
                     group,
                     parent,
@@ -139,12 +154,26 @@ impl Flight {
                 continue;
             }
             match effect {
-                Effect::Pin { task, .. } | Effect::Sample { task } => drifted.pins.push(*task),
+                Effect::Pin { task, .. } => drifted.pins.push(*task),
                 Effect::Limit { group, .. } => drifted.limits.push(*group),
                 Effect::Enroll { task, .. } => drifted.enrollments.push(*task),
+                Effect::Freeze { .. } | Effect::Sample { .. } | Effect::Thaw { .. } => {}
             }
         }
         drifted
+    }
+
+    /// Whom to thaw once the plan is in force.
+    pub fn thaws(&self) -> Vec<TaskId> {
+        let thaws = self
+            .plan
+            .effects()
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Thaw { task } => Some(*task),
+                _ => None,
+            });
+        thaws.collect()
     }
 
     /// The plan, all of whose effects are in force.

@@ -212,6 +212,11 @@ impl Machines {
         self.by_id.iter().map(|(id, machine)| (*id, machine))
     }
 
+    /// All of them, to change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Machine> {
+        self.by_id.values_mut()
+    }
+
     /// The machine of that name, living or ended.
     pub fn by_name(&self, name: &MachineName) -> Option<MachineId> {
         let of_name = self.iter().filter(|(_, machine)| machine.name() == name);

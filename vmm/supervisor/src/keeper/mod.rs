@@ -18,7 +18,9 @@ pub mod flight;
 mod hold;
 mod lifecycle;
 mod machines;
+mod places;
 mod reads;
+mod rehearsal;
 mod report;
 mod request;
 mod restart;
@@ -31,7 +33,7 @@ mod trial;
 mod views;
 mod watch;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox, TrySendError};
@@ -40,15 +42,20 @@ use host::HostError;
 use link::ToMachine;
 use management::Drift;
 
-pub use answer::{AgentAnswer, AgentError, Asker, ChangeError, EventPage, Planned, PlannedEffect};
+pub use answer::{
+    AgentAnswer, AgentError, Asker, ChangeError, EventPage, Planned, PlannedBirth, PlannedEffect,
+    Rehearsed,
+};
 pub use machines::MachineId;
-pub use request::{News, Order, Request};
+pub use rehearsal::Rehearsal;
+pub use request::{Amendment, News, Order, Request};
 
 use crate::runner::Job;
 use crate::wire::{self, Said};
 use crate::{Config, EventLog, Onlooker};
 use changes::{Then, UnderWay};
 use cpu::BackEnd;
+use hold::Holding;
 use lifecycle::Launching;
 use machines::Machines;
 use tasks::Tasks;
@@ -75,6 +82,8 @@ pub struct Keeper {
     launching: BTreeMap<MachineName, Launching>,
     tasks: Tasks,
     cpu: BackEnd,
+    /// Machines that may have to be told whom to hold.
+    holds_owed: BTreeSet<MachineId>,
     log: EventLog<management::Event>,
     /// Whose each open view is.
     viewers: BTreeMap<ViewId, MachineId>,
@@ -87,6 +96,8 @@ pub struct Keeper {
     /// Release agents that have been asked for and have not ended.
     agents: usize,
     next_watch: Instant,
+    /// When the present interval of `cpuacct.load` began.
+    interval_began: Instant,
     ended: bool,
 }
 
@@ -114,6 +125,7 @@ impl Keeper {
             launching: BTreeMap::new(),
             tasks: Tasks::default(),
             cpu,
+            holds_owed: BTreeSet::new(),
             log: EventLog::new(events::epoch(), events::ROOM),
             viewers: BTreeMap::new(),
             pushes_owed: false,
@@ -123,6 +135,7 @@ impl Keeper {
             ending: Vec::new(),
             agents: 0,
             next_watch: Instant::now() + watch::INTERVAL,
+            interval_began: Instant::now(),
             ended: false,
         };
         keeper.record(config.history, None);
@@ -197,8 +210,18 @@ impl Keeper {
                 dry_run,
                 reply,
             } => self.on_plan(&by, &commands, generation, dry_run, reply),
-            Request::Create { by, machine, reply } => self.on_create(&by, *machine, reply),
+            Request::Create {
+                by,
+                machine,
+                replace,
+                reply,
+            } => self.on_create(&by, *machine, replace, reply),
             Request::Remove { by, machine, reply } => reply.send(self.on_remove(&by, &machine)),
+            Request::Amend {
+                by,
+                amendments,
+                reply,
+            } => reply.send(self.amend(&by, amendments)),
             Request::Order {
                 by,
                 machine,
@@ -234,6 +257,7 @@ impl Keeper {
             }
             News::Died { machine } => self.on_died(machine),
             News::Launched { machine, launch } => self.on_launched(&machine, launch),
+            News::Counted(counts) => self.on_counted(&counts),
             News::Counters { counters, tsc_khz } => self.tasks.attach_counters(counters, tsc_khz),
             News::AgentReady { machine, agent } => self.on_agent_ready(machine, &agent),
             News::AgentCutOff { machine, why } => {
@@ -271,6 +295,8 @@ impl Keeper {
             Said::Paused => self.on_paused(machine, true),
             Said::Resumed => self.on_paused(machine, false),
             Said::Held(number) => self.on_held(machine, number),
+            // The wire keeps these, for one message a second.
+            Said::Counted(counts) => self.on_counted(&[(machine, counts)]),
             Said::Alive => self.tell_of(machine, "machine_responsive", "answers again"),
         }
     }
@@ -283,6 +309,16 @@ impl Keeper {
             true => self.tell_of(id, "machine_paused", "is out of its guest"),
             false => self.tell_of(id, "machine_resumed", "is in its guest again"),
         }
+    }
+
+    /// What carries effects out.
+    fn hands(&mut self) -> tasks::HostHands<'_> {
+        let holding = Holding {
+            machines: &mut self.machines,
+            owed: &mut self.holds_owed,
+        };
+        self.tasks
+            .hands(&mut self.framework, holding, &mut self.cpu)
     }
 
     /// Post a message to a machine; one whose post is full is killed.

@@ -4,10 +4,9 @@ use container_core::{Errno, Refusal, TaskId, Tid};
 use management::Report;
 
 use super::machines::State;
-use super::report::machine_row;
 use super::{EventPage, Keeper, Request};
-use crate::EventId;
 use crate::api::{Known, KnownMachine};
+use crate::{EventId, NewMachine};
 
 /// How the control files begin that show what tasks have used.
 const BILL: &str = "cpuacct.";
@@ -19,6 +18,7 @@ impl Keeper {
     /// Answer one.
     pub(super) fn on_read(&mut self, request: Request) {
         match request {
+            Request::Rehearse(rehearsal, reply) => reply.send(self.rehearse(&rehearsal)),
             Request::Find(name, reply) => reply.send(self.find(&name)),
             Request::Read {
                 by,
@@ -36,6 +36,13 @@ impl Keeper {
                 }
                 reply.send(self.framework.read(&by, &group, &file));
             }
+            Request::Tasks {
+                by,
+                group,
+                cursor,
+                most,
+                reply,
+            } => reply.send(self.framework.tasks_after(&by, &group, cursor, most)),
             Request::Files { group, reply } => reply.send(self.framework.files(&group)),
             Request::Hierarchies(reply) => reply.send(self.framework.hierarchies()),
             Request::ProcGroups(reply) => reply.send(self.framework.proc_groups()),
@@ -45,7 +52,7 @@ impl Keeper {
             Request::Machine(name, reply) => {
                 let machine = self.machines.by_name(&name);
                 let machine = machine.and_then(|id| self.machines.get(id));
-                reply.send(machine.map(machine_row));
+                reply.send(machine.map(|machine| self.machine_row(machine)));
             }
             Request::Report(reply) => {
                 self.sample_all();
@@ -62,13 +69,20 @@ impl Keeper {
     }
 
     fn copy(&self) -> Known {
-        let machines = self.machines.iter().map(|(_, machine)| KnownMachine {
-            asked: machine.asked.clone(),
-            alive: machine.state != State::Ended,
-        });
+        // Of one that is started again, what it was is in the way no more.
+        let is_launching = |machine: &NewMachine| self.launching.contains_key(&machine.name);
+        let known = |asked: &NewMachine, alive| KnownMachine {
+            asked: asked.clone(),
+            alive,
+        };
+        let machines = self.machines.iter().map(|(_, machine)| machine);
+        let machines = machines
+            .filter(|machine| !is_launching(&machine.asked))
+            .map(|machine| known(&machine.asked, machine.state != State::Ended));
+        let launching = self.launching.values().map(|one| known(&one.machine, true));
         Known {
             framework: self.framework.clone(),
-            machines: machines.collect(),
+            machines: machines.chain(launching).collect(),
         }
     }
 

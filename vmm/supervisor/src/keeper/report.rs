@@ -20,7 +20,7 @@ impl Keeper {
             machines: self
                 .machines
                 .iter()
-                .map(|(_, machine)| machine_row(machine))
+                .map(|(_, machine)| self.machine_row(machine))
                 .collect(),
             drift: self.drift.iter().cloned().collect(),
             ledger: self.ledger(),
@@ -30,6 +30,7 @@ impl Keeper {
 
     fn task_row(&self, info: &TaskInfo) -> management::Task {
         let task = self.tasks.get(info.id);
+        let counts = task.and_then(|task| task.counts);
         let kind = match info.name.kind {
             container_core::TaskKind::Vcpu(_) => "vcpu",
             container_core::TaskKind::Io => "io",
@@ -58,6 +59,9 @@ impl Keeper {
             .into(),
             wait_ns: task.map_or(0, |task| task.wait.0),
             residual_ns: task.map_or(0, |task| task.residual.0),
+            exits: counts.map(|counts| counts.exits),
+            halt_poll_success_ns: counts.map(|counts| counts.halt_poll_success_ns),
+            halt_poll_fail_ns: counts.map(|counts| counts.halt_poll_fail_ns),
         }
     }
 
@@ -89,6 +93,10 @@ impl Keeper {
         }
     }
 
+    pub(super) fn machine_row(&self, machine: &Machine) -> management::Machine {
+        machine_row(machine, self.launching.contains_key(machine.name()))
+    }
+
     fn ledger(&self) -> Ledger {
         let settled = self.machines.settled();
         let sums = self.framework.ledger();
@@ -102,7 +110,8 @@ impl Keeper {
     }
 }
 
-pub(super) fn machine_row(machine: &Machine) -> management::Machine {
+/// A machine's row; `launching` where a process for its next life is being started.
+fn machine_row(machine: &Machine, launching: bool) -> management::Machine {
     let after = |at: Option<u64>| at.map(|at| at.saturating_sub(machine.times.spawned));
     management::Machine {
         name: machine.name().to_string(),
@@ -113,6 +122,8 @@ pub(super) fn machine_row(machine: &Machine) -> management::Machine {
         go_after_ns: after(machine.times.go),
         first_output_after_ns: after(machine.times.first_output),
         ended_after_ns: after(machine.times.ended),
+        restart: machine.asked.restart.word().into(),
+        restarting: machine.restart_at.is_some() || launching,
         // Known before the process is gone; whoever waits for it would then find a machine that still lives.
         end: machine
             .verdict
@@ -164,6 +175,14 @@ pub(super) fn event(event: &Event) -> management::Event {
                 "file_written",
                 format!("{group} {file} = {}", value.trim_end()),
             )
+        }
+        Event::GroupFrozen { group } => {
+            row.group = Some(group.to_string());
+            ("group_frozen", format!("{group} frozen"))
+        }
+        Event::GroupThawed { group } => {
+            row.group = Some(group.to_string());
+            ("group_thawed", format!("{group} thawed"))
         }
         Event::Released { group, .. } => {
             row.group = Some(group.to_string());

@@ -4,19 +4,20 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use actor::{Mailbox, mailbox};
+use actor::{Address, Mailbox, mailbox};
 use container_core::{
     Command, CpuSet, Credentials, Framework, GroupPath, HostResources, Nanoseconds, NodeSet,
 };
 use link::{Guest, MachineConfig};
 
-use super::Keeper;
+use super::{Keeper, Request};
 use crate::runner::Job;
 use crate::{
-    Body, Config, CpuController, Launch, NewMachine, Placement, Program, RUNNER_MAILBOX, Ready,
-    Restart, WIRE_MAILBOX, wire,
+    Body, Config, CpuController, KEEPER_MAILBOX, Launch, NewMachine, Placement, Program,
+    RUNNER_MAILBOX, Ready, Restart, WIRE_MAILBOX, wire,
 };
 
 pub fn group(path: &str) -> GroupPath {
@@ -69,6 +70,15 @@ pub fn keeper(framework: Framework) -> (Keeper, Mailbox<wire::Request>, Mailbox<
     };
     let keeper = Keeper::new(own, to_wire, to_runner, config).unwrap();
     (keeper, wire, runner)
+}
+
+/// A keeper that serves, for as long as a test takes without a look at what the host's own CPUs are.
+pub fn serve(framework: Framework) -> (Address<Request>, JoinHandle<()>) {
+    let (mut keeper, _, _) = keeper(framework);
+    let (address, own) = mailbox(KEEPER_MAILBOX);
+    keeper.mailbox = own;
+    keeper.next_watch += Duration::from_secs(3600);
+    (address, std::thread::spawn(move || keeper.run()))
 }
 
 /// A machine of one vCPU, in no groups.

@@ -6,13 +6,15 @@
 use std::collections::HashMap;
 
 use container_core::{
-    CpuGroup, CpuLimits, CpuSet, Framework, Nanoseconds, Reading, TaskId, TaskName,
+    CpuGroup, CpuLimits, CpuSet, Framework, Nanoseconds, Observation, Reading, TaskId, TaskName,
 };
-use host::{Counter, ExactCounter, PinError, Thread};
+use host::{Counter, ExactCounter, PinError, Thread, Whereabouts};
+use link::VcpuCounts;
 
 use super::MachineId;
 use super::cpu::BackEnd;
 use super::flight::{HandError, Hands};
+use super::hold::Holding;
 use super::throttle::Observed;
 
 /// A reading this soon after a change of mask is as of that change: a sixteenth of the scheduler's tick.
@@ -39,10 +41,14 @@ pub struct Task {
     /// What it had used when its mask was last changed, and when that was on the clock of
     /// `host::monotonic_ns`: an exact reading, if it is asked for a moment later.
     moved: Option<(host::CounterReading, u64)>,
+    /// Where its thread was last found; None before the first look.
+    found: Option<Whereabouts>,
     /// A pin that should hold and does not; being retried.
     pub drifted: bool,
     /// What was billed to it at its machine's end without a counter having seen it.
     pub residual: Nanoseconds,
+    /// What KVM has counted of a vCPU, by its machine's word; None while there is none.
+    pub counts: Option<VcpuCounts>,
 }
 
 /// What is held open of a thread.
@@ -71,9 +77,21 @@ impl Task {
             observed,
             wait: Nanoseconds(0),
             moved: None,
+            found: None,
             drifted: false,
             residual: Nanoseconds(0),
+            counts: None,
         })
+    }
+
+    /// Its machine has said this. A count that goes back is no count, whoever says it.
+    pub fn count(&mut self, said: &VcpuCounts) {
+        let known = self.counts.get_or_insert_default();
+        *known = VcpuCounts {
+            exits: known.exits.max(said.exits),
+            halt_poll_success_ns: known.halt_poll_success_ns.max(said.halt_poll_success_ns),
+            halt_poll_fail_ns: known.halt_poll_fail_ns.max(said.halt_poll_fail_ns),
+        };
     }
 
     /// Its thread, by its kept-open directory; None once it has exited.
@@ -208,6 +226,33 @@ impl Tasks {
         }
     }
 
+    /// Look where a task's thread is, for what is billed next.
+    pub fn look(&mut self, id: TaskId, framework: &mut Framework) {
+        let Some(task) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        let Some(Ok(found)) = task.thread().map(Thread::whereabouts) else {
+            return;
+        };
+        let before = task.found.unwrap_or_default();
+        let seen = Observation {
+            cpu: found.cpu,
+            user: found.user_ticks.saturating_sub(before.user_ticks),
+            system: found.system_ticks.saturating_sub(before.system_ticks),
+        };
+        // Refused for one that is not born yet, or has just exited.
+        if framework.observe(id, seen).is_ok() {
+            task.found = Some(found);
+        }
+    }
+
+    /// The first look, which does not wait for a round of the watch: until then a task is nowhere.
+    pub fn look_first(&mut self, id: TaskId, framework: &mut Framework) {
+        if self.by_id.get(&id).is_some_and(|task| task.found.is_none()) {
+            self.look(id, framework);
+        }
+    }
+
     fn read(
         &mut self,
         id: TaskId,
@@ -221,14 +266,16 @@ impl Tasks {
     }
 
     /// Lend the hands that carry a plan out on this host.
-    pub fn hands<'a>(
+    pub(super) fn hands<'a>(
         &'a mut self,
         framework: &'a mut Framework,
+        holding: Holding<'a>,
         cpu: &'a mut BackEnd,
     ) -> HostHands<'a> {
         HostHands {
             tasks: self,
             framework,
+            holding,
             cpu,
         }
     }
@@ -242,10 +289,12 @@ pub fn in_cycles(usage: Nanoseconds, khz: Option<u32>) -> Reading {
     Reading { usage, cycles }
 }
 
-/// The real hands: system calls of a few microseconds, made on the keeper's own thread.
-pub struct HostHands<'a> {
+/// The real hands: system calls of a few microseconds, made on the keeper's own thread, and orders to machines,
+/// noted here and posted by the keeper.
+pub(super) struct HostHands<'a> {
     tasks: &'a mut Tasks,
     framework: &'a mut Framework,
+    holding: Holding<'a>,
     cpu: &'a mut BackEnd,
 }
 
@@ -284,6 +333,7 @@ impl Hands for HostHands<'_> {
 
     fn sample(&mut self, task: TaskId) -> Result<(), HandError> {
         let reading = self.tasks.exact(task).ok_or(HandError::Ended)?;
+        self.tasks.look_first(task, self.framework);
         // Dead meanwhile, or not yet born in this very plan: its exit charges what is left.
         let _ = self.framework.charge(task, reading);
         Ok(())
@@ -301,5 +351,18 @@ impl Hands for HostHands<'_> {
     fn enroll(&mut self, task: TaskId, group: Option<CpuGroup>) -> Result<(), HandError> {
         let record = self.tasks.get(task).ok_or(HandError::Ended)?;
         self.cpu.enroll(task, record, group)
+    }
+
+    fn freeze(&mut self, task: TaskId) -> Result<(), HandError> {
+        let record = self.tasks.get(task).filter(|task| !task.has_ended());
+        let record = record.ok_or(HandError::Ended)?;
+        self.holding.freeze(record.machine, &record.name, true);
+        Ok(())
+    }
+
+    fn thaw(&mut self, task: TaskId) {
+        if let Some(record) = self.tasks.get(task) {
+            self.holding.freeze(record.machine, &record.name, false);
+        }
     }
 }

@@ -1,14 +1,16 @@
 //! The watch: what is looked at again and again.
 //!
-//! Every second: cheap samples of all counters; each thread's affinity against what Pinfold set; each
+//! Every second: where each thread is; cheap samples of all counters; held vCPUs, which are to use no time; each thread's
+//! affinity against what Pinfold set; each
 //! process's threads against those that are known; the CPUs the host allows us against those the
 //! framework counts on. What differs is reported and repaired. Between the rounds: threads that are about
 //! to be gone, births that are overdue, a `Go` that is held back.
 
 use std::time::{Duration, Instant};
 
-use container_core::{Credentials, TaskId, TaskKind, Tid};
+use container_core::{Credentials, Nanoseconds, TaskId, TaskKind, Tid};
 use host::Thread;
+use link::VcpuCounts;
 use management::Drift;
 
 use super::death::ENDING_POLL;
@@ -19,6 +21,8 @@ use super::{Keeper, MAX_DRIFT, Then};
 
 /// From one round to the next: drift is to be seen within two seconds.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
+/// What `cpuacct.load` is of (cpu_acct.c of 2007).
+const LOAD_INTERVAL: Duration = Duration::from_secs(10);
 /// Unannounced threads of one machine that are taken in; one with more is killed.
 const MAX_STRANGERS: u16 = 16;
 
@@ -29,12 +33,12 @@ impl Keeper {
         if !self.ending.is_empty() {
             next = next.min(Instant::now() + ENDING_POLL);
         }
-        if let Some(at) = self.push_again_at() {
-            next = next.min(at);
-        }
-        if let Some(at) = self.throttle_at() {
-            next = next.min(at);
-        }
+        let again = [
+            self.push_again_at(),
+            self.hold_again_at(),
+            self.throttle_at(),
+        ];
+        next = again.into_iter().flatten().fold(next, Instant::min);
         let due = self
             .machines
             .iter()
@@ -49,6 +53,7 @@ impl Keeper {
         }
         self.bury_threads();
         self.push_again();
+        self.post_holds();
         self.throttle();
         let now = Instant::now();
         self.kill_not_held(now);
@@ -59,7 +64,10 @@ impl Keeper {
         if now >= self.next_watch && self.under_way.is_none() {
             self.next_watch = now + INTERVAL;
             self.kill_overdue(now);
+            self.look_for_tasks();
             self.sample_all();
+            self.look_at_held();
+            self.close_interval(now);
             self.look_for_drift();
             self.look_at_cpu_groups();
             self.look_for_strangers();
@@ -75,9 +83,43 @@ impl Keeper {
     /// Bill cheap readings of these tasks, as far as they live.
     pub(super) fn sample(&mut self, tasks: &[TaskId]) {
         for &task in tasks {
+            self.tasks.look_first(task, &mut self.framework);
             if let Some(reading) = self.tasks.sample(task) {
                 let _ = self.framework.charge(task, reading);
             }
+        }
+    }
+
+    /// Machines have said what KVM counts of their vCPUs.
+    pub(super) fn on_counted(&mut self, counts: &[(MachineId, Vec<VcpuCounts>)]) {
+        for (id, counts) in counts {
+            let Some(machine) = self.machines.get(*id) else {
+                continue;
+            };
+            for (index, counts) in (0..).zip(counts) {
+                let task = machine.tasks.get(&TaskKind::Vcpu(index));
+                if let Some(task) = task.and_then(|task| self.tasks.get_mut(*task)) {
+                    task.count(counts);
+                }
+            }
+        }
+    }
+
+    /// On which CPU each thread is, and in which mode it was.
+    fn look_for_tasks(&mut self) {
+        for task in self.tasks.living() {
+            self.tasks.look(task, &mut self.framework);
+        }
+    }
+
+    /// The interval of `cpuacct.load`, which begins and ends with a round: what it lasted is what it is held against.
+    fn close_interval(&mut self, now: Instant) {
+        let length = now - self.interval_began;
+        // A round may come a little early for the tenth second and does not leave it to the eleventh.
+        if length + INTERVAL / 2 >= LOAD_INTERVAL {
+            self.interval_began = now;
+            let length = Nanoseconds(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
+            self.framework.close_interval(length);
         }
     }
 
@@ -145,11 +187,7 @@ impl Keeper {
                 continue;
             }
             let (name, again) = (task.name.to_string(), task.drifted);
-            let repaired = self
-                .tasks
-                .hands(&mut self.framework, &mut self.cpu)
-                .pin(id, &wanted)
-                .is_ok();
+            let repaired = self.hands().pin(id, &wanted).is_ok();
             if let Some(task) = self.tasks.get_mut(id) {
                 task.drifted = !repaired;
             }

@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use container_core::MachineName;
-use link::{Link, LinkError, ToMachine, ToSupervisor};
+use link::{Link, LinkError, ToMachine, ToSupervisor, VcpuCounts};
 
 use super::agents::Agents;
 use super::pace::Pace;
@@ -44,6 +44,8 @@ pub struct Line {
     pub agents: Option<Agents>,
     /// When its console is read.
     pub pace: Pace,
+    /// What its vCPUs have last been said to count, until it is passed up.
+    pub counted: Option<Vec<VcpuCounts>>,
     listening: bool,
     pinged: Option<Instant>,
     unresponsive: bool,
@@ -66,6 +68,7 @@ impl Line {
             protocol: Protocol::default(),
             agents: agent.then(Agents::new),
             pace: Pace::new(Instant::now()),
+            counted: None,
             listening: true,
             pinged: None,
             unresponsive: false,
@@ -127,6 +130,10 @@ impl Line {
                             continue;
                         }
                         Heard::Said(Said::Alive)
+                    }
+                    Ok(Some(Heard::Said(Said::Counted(counts)))) => {
+                        self.counted = Some(counts);
+                        continue;
                     }
                     Ok(Some(heard)) => heard,
                     Err(why) => Heard::Violation(why),

@@ -295,6 +295,9 @@ impl Wire {
         if let Some(agents) = &mut line.agents {
             agents.end(ops);
         }
+        if let Some(counts) = line.counted.take() {
+            self.tell(News::Counted(vec![(machine, counts)]));
+        }
         self.tell(News::Died { machine });
     }
 
@@ -358,8 +361,9 @@ impl Wire {
         }
         self.next_ping = now + PING_INTERVAL;
         self.pings += 1;
-        let mut news = Vec::new();
+        let (mut news, mut counted) = (Vec::new(), Vec::new());
         for (machine, line) in &mut self.lines {
+            counted.extend(line.counted.take().map(|counts| (*machine, counts)));
             match line.ping(self.pings, now, PONG_LIMIT) {
                 Ok(false) => {}
                 Ok(true) => news.push(News::Unresponsive { machine: *machine }),
@@ -368,6 +372,9 @@ impl Wire {
                     why,
                 }),
             }
+        }
+        if !counted.is_empty() {
+            self.tell(News::Counted(counted));
         }
         for item in news {
             self.tell(item);

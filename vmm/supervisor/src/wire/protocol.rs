@@ -1,7 +1,7 @@
 //! What a machine may say when: the state machine of one link, pure.
 //!
 //! ```text
-//!            Born                 Ended(k) for each k once · FirstOutput once · Pong when asked
+//!            Born                 Ended(k) for each k once · FirstOutput once · Counted and Pong when asked
 //!  Silent ─────────▶ Born ──────────────────────────────▶ Born
 //!    │ Failed          │ Halted
 //!    ▼                 ▼
@@ -9,14 +9,14 @@
 //! ```
 //!
 //! All that a machine can cause upward is bounded by this: one birth, one end a thread, one first
-//! output, one halt. What it says is shape-checked here and believed nowhere; the keeper checks it
+//! output, one halt, and counts as often as it is asked and once more. What it says is shape-checked here and believed nowhere; the keeper checks it
 //! against the kernel.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use agent_protocol::PRIVILEGED_PORTS;
-use link::{HaltCause, MAX_VCPUS, Thread, ThreadKind, ToSupervisor, VERSION};
+use link::{HaltCause, MAX_VCPUS, Thread, ThreadKind, ToSupervisor, VERSION, VcpuCounts};
 
 /// Sentences from a machine are cut to this many characters.
 const MAX_SENTENCE: usize = 256;
@@ -31,9 +31,13 @@ const AGENTS_A_SECOND: u32 = 100;
 /// of their quota.
 const HOLDS_A_SECOND: usize = 256;
 
+/// Counts of a machine that may wait: it has been pinged, and ends.
+const COUNTS_WAITING: u32 = 2;
+
 /// Messages that may wait in a link whose supervisor is not behind by a second: one of each kind, and those
 /// that there are several of.
-pub(super) const MOST_SAID: usize = MAX_THREADS + AGENTS_A_SECOND as usize + HOLDS_A_SECOND + 8;
+pub(super) const MOST_SAID: usize =
+    MAX_THREADS + AGENTS_A_SECOND as usize + HOLDS_A_SECOND + 8 + COUNTS_WAITING as usize;
 
 /// What a message means to the keeper.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ pub enum Said {
     Held(u64),
     /// It answered the ping.
     Alive,
+    /// What KVM has counted of its vCPUs, by its word.
+    Counted(Vec<VcpuCounts>),
 }
 
 /// Where a link stands.
@@ -64,6 +70,9 @@ pub struct Protocol {
     born: bool,
     over: bool,
     living: BTreeSet<ThreadKind>,
+    vcpus: usize,
+    /// Counts that may come: for the last ping, and for the end.
+    wants_counts: u32,
     first_output: bool,
     asked: Option<u64>,
     wants_paused: u32,
@@ -83,6 +92,7 @@ impl Protocol {
             return None;
         }
         self.asked = Some(number);
+        self.wants_counts = COUNTS_WAITING.min(self.wants_counts + 1);
         self.asked
     }
 
@@ -136,6 +146,12 @@ impl Protocol {
             ToSupervisor::Pong(number) if self.asked == Some(number) => {
                 self.asked = None;
                 Ok(Said::Alive)
+            }
+            ToSupervisor::Counted { vcpus }
+                if self.wants_counts > 0 && vcpus.len() == self.vcpus =>
+            {
+                self.wants_counts -= 1;
+                Ok(Said::Counted(vcpus))
             }
             ToSupervisor::Paused if self.wants_paused > 0 => {
                 self.wants_paused -= 1;
@@ -195,6 +211,9 @@ impl Protocol {
         if self.living.len() != threads.len() || tids.len() != threads.len() {
             return Err("one thread announced twice".into());
         }
+        let is_vcpu = |kind: &&ThreadKind| matches!(kind, ThreadKind::Vcpu(_));
+        self.vcpus = self.living.iter().filter(is_vcpu).count();
+        self.wants_counts = 1;
         self.born = true;
         Ok(Said::Born(threads))
     }
@@ -326,6 +345,29 @@ mod tests {
         assert!(protocol.take(held(2)).is_err());
         assert!(protocol.take(held(1)).is_err());
         assert_eq!(protocol.take(held(3)), Ok(Said::Held(3)));
+    }
+
+    #[test]
+    fn counts_come_for_each_ping_and_once_more_and_of_as_many_vcpus_as_there_are() {
+        let counted = |vcpus| ToSupervisor::Counted {
+            vcpus: vec![VcpuCounts::default(); vcpus],
+        };
+        assert!(Protocol::default().take(counted(0)).is_err());
+        let mut protocol = born();
+        assert!(protocol.take(counted(0)).is_err());
+        assert!(protocol.take(counted(2)).is_err());
+        protocol.take(counted(1)).unwrap();
+        assert!(protocol.take(counted(1)).is_err());
+        for number in 0..9 {
+            protocol.next_ping(number);
+            protocol.take(ToSupervisor::Pong(number)).unwrap();
+        }
+        protocol.take(counted(1)).unwrap();
+        protocol.take(counted(1)).unwrap();
+        assert!(
+            protocol.take(counted(1)).is_err(),
+            "what was not said is not owed for ever"
+        );
     }
 
     #[test]

@@ -29,7 +29,7 @@ use container_core::{
 };
 
 use super::relax::{self, ONE_TO_ONE, PERIOD, PLACEMENT, QUOTA, SHARES};
-use super::{Moves, Way, read};
+use super::{Moves, SELF_FREEZING, Way, read};
 
 /// Files that are in force before tasks move: who leaves last makes the event that the spec wants.
 const EARLY: [&str; 3] = [
@@ -107,6 +107,27 @@ pub(super) fn change(
     is_as_wanted(way, name)
 }
 
+/// Take a hierarchy away that was not there: its tasks to the root, its groups away, and it goes.
+///
+/// # Errors
+/// What the framework refuses.
+pub(super) fn unmount(way: &mut Way<'_>, name: &HierarchyName) -> Result<(), Refusal> {
+    let root = GroupPath::root(name);
+    for group in way.scratch.walk(name)?.into_iter().rev() {
+        if group.path.is_root() {
+            continue;
+        }
+        for task in group.tasks {
+            let group = root.clone();
+            way.take(Command::Attach { group, task })?;
+        }
+        way.take(Command::Rmdir { group: group.path })?;
+    }
+    way.take(Command::Unmount {
+        hierarchy: name.clone(),
+    })
+}
+
 /// Paths, parents before children.
 fn paths(framework: &Framework, name: &HierarchyName) -> Result<Vec<GroupPath>, Refusal> {
     let walk = framework.walk(name)?.into_iter();
@@ -119,9 +140,16 @@ fn compared(
     group: &GroupPath,
 ) -> Result<impl Iterator<Item = &'static str> + use<>, Refusal> {
     let is_state = |file: &&str| {
-        let shows = ["cpuset.effective_", "debug.", "cpuacct.", "cpu.stat"];
+        let shows = [
+            "cpuset.effective_",
+            "debug.",
+            "cpuacct.",
+            "freezer.",
+            "cpu.stat",
+        ];
         let shown = ["tasks", "cgroup.events", "cpuset.sched_load_balance"];
-        !shown.contains(file) && !shows.iter().any(|start| file.starts_with(start))
+        let is_shown = shows.iter().any(|start| file.starts_with(start));
+        *file == SELF_FREEZING || !shown.contains(file) && !is_shown
     };
     // The root's are the host's.
     let hosts = [

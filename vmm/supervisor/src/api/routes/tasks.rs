@@ -6,11 +6,12 @@ use management::api::{AttachRequest, Plan};
 use management::{Task, names};
 
 use super::json;
+use super::plan::carry_out_one;
 use crate::api::ask::Client;
 use crate::api::extract::{InJson, InPath};
+use crate::api::metrics::Operation;
 use crate::api::problem::Refused;
 use crate::api::words;
-use crate::keeper::Request;
 
 /// Every task, the dead included, by birth.
 #[utoipa::path(get, operation_id = "list_tasks",
@@ -55,12 +56,7 @@ pub async fn attach(
         return Err(Refused::new("EINVAL", rule));
     }
     let task = app.task(id).await?;
-    let attached = app.ask(|reply| Request::Plan {
-        by: app.by,
-        commands: vec![Command::Attach { group, task }],
-        generation: None,
-        dry_run: false,
-        reply,
-    });
-    Ok(json(&words::plan(&attached.await??)))
+    let attach = Command::Attach { group, task };
+    let attached = carry_out_one(&app, Operation::ATTACH, attach).await?;
+    Ok(json(&words::plan(&attached)))
 }

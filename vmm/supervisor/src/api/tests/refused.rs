@@ -117,6 +117,9 @@ fn another_method_is_405_and_told_which_are_allowed() {
     let answer = served.send("DELETE", "/v1/plan", &json!({}));
     answer.refused(405, "EOPNOTSUPP");
     assert!(answer.head.contains("allow: post"), "{}", answer.head);
+    // Control files are neither made nor unlinked.
+    let answer = served.send("DELETE", "/v1/files/billing/tenant/tasks", &json!({}));
+    answer.refused(405, "EOPNOTSUPP");
     let answer = served.send("PATCH", "/v1/machines/web", &json!({}));
     answer.refused(405, "EOPNOTSUPP");
     assert!(answer.head.contains("delete"), "{}", answer.head);
@@ -130,9 +133,10 @@ fn too_much_is_413_and_another_type_is_415() {
         .ask(post, &vec![b' '; (1 << 20) + 1])
         .refused(413, "E2BIG");
     let text = "PUT /v1/files/billing/tenant/tasks HTTP/1.1\r\ncontent-type: text/plain";
-    served
+    let long = served
         .ask(text, &vec![b'1'; (64 << 10) + 1])
         .refused(413, "E2BIG");
+    assert_eq!(long.detail, "a body of 65537 bytes is past 65536");
     let many = vec![json!({"op": "umount", "hierarchy": "x"}); 10_001];
     served
         .send("POST", "/v1/plan", &json!({ "commands": many }))

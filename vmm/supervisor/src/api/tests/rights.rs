@@ -3,16 +3,11 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
 use container_core::Credentials;
-use http_body_util::BodyExt;
 use management::api::Problem;
-use tower_service::Service;
 
-use super::support::{Lines, supervisor};
+use super::support::{Lines, ask, supervisor};
 use crate::api::ask::App;
-use crate::api::extract::Peer;
 use crate::api::feed::{feed, serve};
 use crate::api::router::router;
 
@@ -36,32 +31,6 @@ fn with_router(test: impl AsyncFnOnce(Router)) {
         test(router(Arc::new(app))).await;
     });
     supervisor.end();
-}
-
-async fn ask(
-    router: &Router,
-    by: Option<Credentials>,
-    method: &str,
-    path: &str,
-    body: &str,
-) -> (u16, String) {
-    let kind = match path.starts_with("/v1/files") {
-        true => "text/plain",
-        false => "application/json",
-    };
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("content-type", kind)
-        .body(Body::from(body.to_owned()))
-        .unwrap();
-    if let Some(by) = by {
-        request.extensions_mut().insert(Peer(by));
-    }
-    let response = router.clone().call(request).await.unwrap();
-    let status = response.status().as_u16();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
 const PRIVILEGED: [(&str, &str, &str); 6] = [

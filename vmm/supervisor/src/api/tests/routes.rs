@@ -138,6 +138,49 @@ fn metrics_tell_of_tasks_groups_and_the_api_itself() {
 }
 
 #[test]
+fn refused_commands_are_counted_by_what_they_are_and_not_by_what_clients_write() {
+    let served = Served::start();
+    let cpus = "/v1/files/placement/cpuset.cpus";
+    served.put_text(cpus, "nonsense").refused(403, "EACCES");
+    served.put_text(cpus, "nonsense").refused(403, "EACCES");
+    let odd = "/v1/files/placement/no%20such";
+    served.put_text(odd, "1").refused(404, "ENOENT");
+    let commands = json!({"commands": [
+        {"op": "mkdir", "group": "billing:/new"},
+        {"op": "rmdir", "group": "billing:/tenant"},
+    ]});
+    // It has a child.
+    let struck = served
+        .send("POST", "/v1/plan", &commands)
+        .refused(409, "EBUSY");
+    assert_eq!(struck.command, Some(1));
+    let unheard = json!({"commands": [{"op": "mkdir", "group": "no colon"}]});
+    served
+        .send("POST", "/v1/plan?dry_run=true", &unheard)
+        .refused(422, "EINVAL");
+    let attach = json!({"group": "/nowhere"});
+    let path = "/v1/tasks/web%2Fvcpu0/groups/billing";
+    served.send("PUT", path, &attach).refused(404, "ENOENT");
+    let text = served.get("/metrics").text;
+    let counted: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("pinfold_refused_commands_total"))
+        .collect();
+    let mut sorted = counted.clone();
+    sorted.sort_unstable();
+    assert_eq!(
+        sorted,
+        [
+            "{operation=\"attach\",file=\"\",errno=\"ENOENT\"} 1",
+            "{operation=\"mkdir\",file=\"\",errno=\"EINVAL\"} 1",
+            "{operation=\"rmdir\",file=\"\",errno=\"EBUSY\"} 1",
+            "{operation=\"set\",file=\"cpuset.cpus\",errno=\"EACCES\"} 2",
+            "{operation=\"set\",file=\"other\",errno=\"ENOENT\"} 1",
+        ]
+    );
+}
+
+#[test]
 fn the_report_and_the_version_are_told() {
     let served = Served::start();
     let report = served.get("/v1/report").json();

@@ -1,7 +1,8 @@
 //! Law 3: the real framework's plans in hands that fail where they are told to, at every effect.
 //!
 //! A case is a random tree with tasks in it, grown by flights that succeed, and one change, random as
-//! well. The host is a map from thread to mask, and one of cpu groups and who counts in them. The change is planned anew for each way of failing:
+//! well. The host is a map from thread to mask, a set of threads that are frozen, and a map of cpu groups and who
+//! counts in them. The change is planned anew for each way of failing:
 //! until a commit the framework stays as it was, and that is part of what is tested.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,15 +37,17 @@ enum Fault {
 enum Call {
     Pin(TaskId),
     Sample(TaskId),
+    Freeze(TaskId),
     Restore(TaskId),
     Limit(CpuGroup),
     Enroll(TaskId),
 }
 
-/// A host that is a map from thread to mask.
+/// A host that is what stands in these maps.
 #[derive(Clone, Debug, Default)]
 struct FakeHost {
     masks: BTreeMap<TaskId, CpuSet>,
+    frozen: BTreeSet<TaskId>,
     limits: BTreeMap<CpuGroup, CpuLimits>,
     enrolled: BTreeMap<TaskId, CpuGroup>,
     calls: Vec<Call>,
@@ -56,9 +59,10 @@ struct FakeHost {
     has_failed: bool,
 }
 
-/// What is in force: each thread's CPUs, each cpu group's limits, and who counts in which.
+/// What is in force: each thread's CPUs, who is frozen, each cpu group's limits, and who counts in which.
 type InForce = (
     BTreeMap<TaskId, CpuSet>,
+    BTreeSet<TaskId>,
     BTreeMap<CpuGroup, CpuLimits>,
     BTreeMap<TaskId, CpuGroup>,
 );
@@ -68,6 +72,7 @@ impl FakeHost {
     fn with_faults(&self, faults: impl IntoIterator<Item = (usize, Fault)>) -> FakeHost {
         FakeHost {
             masks: self.masks.clone(),
+            frozen: self.frozen.clone(),
             limits: self.limits.clone(),
             enrolled: self.enrolled.clone(),
             faults: faults.into_iter().collect(),
@@ -78,6 +83,7 @@ impl FakeHost {
     fn in_force(&self) -> InForce {
         (
             self.masks.clone(),
+            self.frozen.clone(),
             self.limits.clone(),
             self.enrolled.clone(),
         )
@@ -85,10 +91,11 @@ impl FakeHost {
 
     /// All of that but what is of these threads.
     fn without(&self, tasks: &BTreeSet<TaskId>) -> InForce {
-        let (mut masks, limits, mut enrolled) = self.in_force();
+        let (mut masks, mut frozen, limits, mut enrolled) = self.in_force();
         masks.retain(|task, _| !tasks.contains(task));
+        frozen.retain(|task| !tasks.contains(task));
         enrolled.retain(|task, _| !tasks.contains(task));
-        (masks, limits, enrolled)
+        (masks, frozen, limits, enrolled)
     }
 
     /// Note the call. What is to go wrong with it, unless its thread has ended or does so now.
@@ -187,6 +194,19 @@ impl Hands for FakeHost {
         }
         Ok(())
     }
+
+    /// The real one refuses nothing; the way back is the same.
+    fn freeze(&mut self, task: TaskId) -> Result<(), HandError> {
+        let fault = self.called(Call::Freeze(task), task)?;
+        if fault != Some(Fault::Refuse) {
+            self.frozen.insert(task);
+        }
+        fault.map_or(Ok(()), |_| refused())
+    }
+
+    fn thaw(&mut self, task: TaskId) {
+        self.frozen.remove(&task);
+    }
 }
 
 /// A command in the making; a task is a number, modulo how many there ever were.
@@ -227,7 +247,11 @@ fn ops() -> impl Strategy<Value = Op> {
     let periods = || select(vec!["50000", "100000", "400000"]);
     let lists = || select(vec!["0", "1", "2", "3", "0-1", "1-2", "2-3", "1-3", "0-3"]);
     let placements = select(vec!["float", "one-to-one"]);
+    let frozen = || select(vec!["f:/a", "f:/a/b", "f:/c"]);
+    let states = select(vec!["FROZEN", "FROZEN", "THAWED"]);
     prop_oneof![
+        4 => (frozen(), states).prop_map(|(group, to)| Op::Write(group, "freezer.state", to)),
+        5 => (frozen(), 0..20usize).prop_map(|(group, task)| Op::Attach(group, task)),
         3 => (placed(), lists()).prop_map(|(group, cpus)| Op::Mkcpuset(group, cpus)),
         1 => billed().prop_map(Op::Mkdir),
         5 => (placed(), lists()).prop_map(|(group, cpus)| Op::Write(group, "cpuset.cpus", cpus)),
@@ -251,12 +275,13 @@ fn ops() -> impl Strategy<Value = Op> {
 fn beginnings() -> impl Strategy<Value = Vec<Op>> {
     let wide = || select(vec!["0-1", "0-2", "1-3", "0-3"]);
     let narrow = || select(vec!["0", "1", "1-2", "0-1", "2-3"]);
-    let billed = ["b:/x", "b:/x/y", "b:/z", "c:/s", "c:/s/t"].map(Op::Mkdir);
+    let billed = ["b:/x", "b:/x/y", "b:/z"].map(Op::Mkdir);
+    let others = ["c:/s", "c:/s/t", "f:/a", "f:/a/b", "f:/c"].map(Op::Mkdir);
     let born = [true, true, true, false, false, false].map(|is_vcpu| Op::Born(is_vcpu, None));
     (wide(), narrow(), wide(), narrow()).prop_map(move |(a, a_a, b, b_a)| {
         let placed = [("p:/a", a), ("p:/a/a", a_a), ("p:/b", b), ("p:/b/a", b_a)];
         let placed = placed.map(|(group, cpus)| Op::Mkcpuset(group, cpus));
-        [&placed[..], &billed[..], &born[..]].concat()
+        [&placed[..], &billed[..], &others[..], &born[..]].concat()
     })
 }
 
@@ -327,7 +352,11 @@ impl World {
             framework: Framework::new(resources(ALLOWED_CPUS)),
             host: FakeHost::default(),
             tasks: Vec::new(),
-            change: Change::Commands(vec![mount("b", "cpuacct"), mount("c", "cpu")]),
+            change: Change::Commands(vec![
+                mount("b", "cpuacct"),
+                mount("f", "freezer"),
+                mount("c", "cpu"),
+            ]),
         };
         world.succeed();
         if !case.mounted_late {
@@ -414,15 +443,21 @@ impl World {
         }
     }
 
-    /// The task of each effect that is about one, in order.
+    /// The task of each effect on the way to the commit that is about one, in order.
     fn effects(&mut self) -> Vec<Option<TaskId>> {
+        let plan = self.plan();
+        let thaws = plan.effects().iter().rev();
+        let thaws = thaws.take_while(|effect| matches!(effect, Effect::Thaw { .. }));
+        let on_the_way = plan.effects().len() - thaws.count();
         let of = |effect: &Effect| match effect {
-            Effect::Pin { task, .. } | Effect::Sample { task } | Effect::Enroll { task, .. } => {
-                Some(*task)
-            }
+            Effect::Pin { task, .. }
+            | Effect::Sample { task }
+            | Effect::Freeze { task }
+            | Effect::Enroll { task, .. } => Some(*task),
             Effect::Limit { .. } => None,
+            Effect::Thaw { .. } => panic!("a thaw before the last of the others"),
         };
-        self.plan().effects().iter().map(of).collect()
+        plan.effects()[..on_the_way].iter().map(of).collect()
     }
 
     /// Carry the change out in hands that do as they are told.
@@ -441,7 +476,9 @@ impl World {
                 Step::More => {}
                 Step::Complete => {
                     self.charge_sampled(host);
+                    let thaws = flight.thaws();
                     self.framework.commit(flight.into_plan()).unwrap();
+                    thaws.into_iter().for_each(|task| host.thaw(task));
                     return Landing::Committed;
                 }
                 Step::Failed { effect: failed, .. } => {
@@ -466,7 +503,8 @@ impl World {
         }
     }
 
-    /// Every thread that has not ended is confined as the framework says, or not at all.
+    /// Every thread that has not ended is confined as the framework says, or not at all, and frozen if it
+    /// says so.
     fn agrees_with(&self, host: &FakeHost) {
         self.framework.check_invariants();
         let mut limits = BTreeMap::new();
@@ -487,6 +525,8 @@ impl World {
         for task in living.filter(|task| !host.ended.contains(&task.id)) {
             let expected = task.cpus.unwrap_or_else(|| cpus(ALL_CPUS));
             assert_eq!(host.masks[&task.id], expected, "{}", task.name);
+            let is_frozen = self.framework.is_to_be_held(task.id);
+            assert_eq!(host.frozen.contains(&task.id), is_frozen, "{}", task.name);
         }
     }
 }
@@ -538,7 +578,7 @@ proptest! {
         let plan = world.plan();
         let stuck: BTreeSet<TaskId> =
             world.tasks.iter().copied().filter(|task| stuck >> (task.0 % 64) & 1 == 1).collect();
-        for position in 0..plan.effects().len() {
+        for position in 0..world.effects().len() {
             let mut host = world.host.with_faults([(position, Fault::HalfWay)]);
             host.stuck = stuck.clone();
             let Landing::RolledBack { drifted, .. } = world.fly(&mut host, &[1]) else {

@@ -1,6 +1,7 @@
 //! Machines that are made, started again and forgotten while their keeper runs.
 
 mod ends;
+mod places;
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,7 @@ impl Stage {
 
     fn create_by(&mut self, by: Credentials, machine: NewMachine) -> Answered {
         let (answer, pending) = reply();
-        self.keeper.on_create(&by, machine, answer);
+        self.keeper.on_create(&by, machine, false, answer);
         pending.wait_until(Instant::now()).unwrap_or(None)
     }
 
@@ -232,11 +233,15 @@ fn a_name_is_taken_from_the_first_asking_until_its_machine_is_removed() {
 fn a_create_is_answered_when_the_process_has_its_order_and_where_there_is_none() {
     let mut stage = Stage::new();
     let (answer, pending) = reply();
-    stage.keeper.on_create(&ROOT, new_machine("web"), answer);
+    stage
+        .keeper
+        .on_create(&ROOT, new_machine("web"), false, answer);
     stage.launched();
     assert_eq!(pending.wait(), Ok(Ok(())));
     let (answer, pending) = reply();
-    stage.keeper.on_create(&ROOT, new_machine("db"), answer);
+    stage
+        .keeper
+        .on_create(&ROOT, new_machine("db"), false, answer);
     let why = || "no process".to_owned();
     stage.keeper.on_launched(&name("db"), Err(why()));
     let failed = Err(ChangeError::Host {

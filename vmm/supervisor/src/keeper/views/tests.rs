@@ -1,5 +1,7 @@
 //! A keeper with one guest, and a wire and a runner that do nothing until they are looked at.
 
+mod doors;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,14 +34,19 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let (mut keeper, wire, runner) = stage::keeper(framework());
+        Stage::of(framework(), &["p:/web"])
+    }
+
+    /// A guest of `web` whose view has these roots.
+    fn of(framework: Framework, roots: &[&str]) -> Self {
+        let (mut keeper, wire, runner) = stage::keeper(framework);
         let process = host::spawn_process(Path::new("/bin/cat"), &[], &[]).unwrap();
         let mut machine = Machine::new(new_machine("web"), process, 0);
         machine.state = State::Running;
         let machine = keeper.machines.add(machine);
         let agent = AgentAccess {
             access: ViewAccess::Delegate,
-            roots: vec![group("p:/web")],
+            roots: roots.iter().map(|root| group(root)).collect(),
         };
         keeper.open_view(machine, &agent).unwrap();
         Stage {
