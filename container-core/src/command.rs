@@ -1,6 +1,8 @@
 //! What can be asked of the framework, and the plan it answers with.
 
-use crate::{Effect, Generation, GroupPath, HierarchyName, HostResources, TaskId, TaskName, Tid};
+use crate::{
+    Bytes, Effect, Generation, GroupPath, HierarchyName, HostResources, TaskId, TaskName, Tid,
+};
 
 /// One change. Every door (CLI, API, guest, spec file, tests) asks in these words.
 #[allow(
@@ -45,6 +47,9 @@ pub enum Command {
         tid: Tid,
         parent: Option<TaskId>,
     },
+    /// What a machine may ever need of memory, said of its `control` task: once in its birth's batch,
+    /// after it is placed. The groups that the task is in must have it to give.
+    Reserve { task: TaskId, bytes: Bytes },
     /// A task is dead. Charge its last reading before planning this.
     Exit { task: TaskId },
     /// New child group `node_<tid>` under the task's group in the subsystem's hierarchy, task moved in.

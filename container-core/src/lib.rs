@@ -33,8 +33,9 @@ pub use framework::{
     Framework, Generation, GroupInfo, HierarchyInfo, HostResources, Ledger, Owner, TaskInfo,
 };
 pub use name::{GroupPath, HierarchyName, MachineName};
-pub use quantity::{Cycles, Nanoseconds, Reading, Usage};
+pub use quantity::{Bytes, Cycles, Nanoseconds, Reading, Usage};
 pub use refusal::{Errno, Refusal};
+pub use subsystem::memory::MachineMemory;
 pub use task::{TaskId, TaskKind, TaskName, Tid};
 pub use view::{
     MAX_VIEW_COMMANDS, MAX_VIEW_DEPTH, MAX_VIEW_GROUPS, MAX_VIEW_PAGE, MAX_VIEW_VALUE, MAX_VIEWS,

@@ -529,7 +529,11 @@ fn the_state_is_told_in_the_formats_of_proc() {
     assert_eq!(lines, "2:cpuacct,name=b:/\n1:cpuset,debug,name=p:/a\n");
     let header = "#subsystem\thierarchy\tnum_groups\tenabled\n";
     let rows = "cpuset\t1\t2\t1\ncpuacct\t2\t1\t1\ndebug\t1\t2\t1\n";
-    assert_eq!(bench.framework.proc_groups(), format!("{header}{rows}"));
+    // A subsystem that is not mounted has no hierarchy and one group.
+    let unmounted = "memory\t0\t1\t1\n";
+    let table = bench.framework.proc_groups();
+    assert!(table.starts_with(&format!("{header}{rows}")), "{table}");
+    assert!(table.contains(unmounted), "{table}");
 }
 
 #[test]

@@ -44,6 +44,7 @@ enum Op {
     },
     Exit(usize),
     Clone(usize),
+    Reserve(usize, u64),
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +52,7 @@ enum Step {
     Batch(Vec<Op>),
     Charge(u64),
     Credit(usize, u64),
+    Resident(usize, u64),
     Allow(&'static str),
 }
 
@@ -129,12 +131,42 @@ fn cpuset_ops() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// What concerns memory alone, most of it on the groups that the prelude makes.
+fn memory_ops() -> impl Strategy<Value = Op> {
+    let places = || {
+        let paths = select(vec!["m:/", "m:/a", "m:/a/a", "m:/a/b", "m:/b"]);
+        paths.prop_map(|path| Place::Named(path.into()))
+    };
+    let limits = select(vec![
+        "0", "4096", "8192", "8192", "16384", "16384", "32768", "-1",
+    ]);
+    let values = prop_oneof![
+        8 => (Just("memory.limit_in_bytes"), limits),
+        1 => (Just("memory.failcnt"), Just("0")),
+        1 => (Just("memory.max_usage_in_bytes"), Just("0")),
+    ];
+    let sizes = select(vec![0, 1, 4096, 5000, 8192, 16384]);
+    let names = select(vec!["a", "b"]);
+    prop_oneof![
+        6 => (places(), values).prop_map(|(place, (file, value))| Op::Write(place, file, value)),
+        6 => (0..TASKS, sizes).prop_map(|(task, size)| Op::Reserve(task, size)),
+        8 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
+        3 => (0..TASKS).prop_map(|task| Op::Fork { kind: TaskKind::Control, parent: Some(task) }),
+        2 => (0..TASKS).prop_map(Op::Exit),
+        1 => (0..TASKS).prop_map(Op::Clone),
+        1 => (places(), names).prop_map(|(place, name)| Op::Mkdir(place, name)),
+        1 => places().prop_map(Op::Rmdir),
+        1 => select(vec![Op::Unmount("m"), Op::Mount("m"), Op::Mount("m")]),
+    ]
+}
+
 fn steps<S: Strategy<Value = Op>>(ops: fn() -> S) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => ops().prop_map(|op| Step::Batch(vec![op])),
         4 => proptest::collection::vec(ops(), 2..5).prop_map(Step::Batch),
         2 => (1..1000u64).prop_map(Step::Charge),
         2 => (0..TASKS, 0..2000u64).prop_map(|(task, over)| Step::Credit(task, over)),
+        2 => (0..TASKS, 0..9000u64).prop_map(|(task, bytes)| Step::Resident(task, bytes)),
         1 => select(vec!["0-3", "0-3", "0-1", "1-3", "2"]).prop_map(Step::Allow),
     ];
     proptest::collection::vec(step, 20..80)
@@ -144,6 +176,7 @@ fn mounting(hierarchy: &str) -> Command {
     match hierarchy {
         "p" => mount("p", &["cpuset", "debug"]),
         "b" => mount("b", &["cpuacct"]),
+        "m" => mount("m", &["memory"]),
         _ => mount("x", &[]),
     }
 }
@@ -168,7 +201,7 @@ impl Pair {
             ids: Vec::new(),
         };
         let mut prelude: Vec<Command> = HIERARCHIES.map(mounting).into();
-        for root in ["p:/", "b:/"] {
+        for root in ["p:/", "b:/", "m:/"] {
             prelude.push(write(root, "notify_on_release", "1"));
             prelude.extend(["a", "a/a", "a/b", "b"].map(|path| mkdir(&format!("{root}{path}"))));
         }
@@ -230,6 +263,7 @@ impl Pair {
             Op::Attach(place, task) => attach(&self.path(place), self.pick(*task)),
             Op::Exit(task) => exit(self.pick(*task)),
             Op::Clone(task) => clone(self.pick(*task), "cpuset"),
+            Op::Reserve(task, bytes) => reserve(self.pick(*task), *bytes),
             Op::Fork { kind, parent } => {
                 let parent = parent.map(|parent| self.pick(parent));
                 let task = self.framework.allocate_task();
@@ -262,6 +296,18 @@ impl Pair {
                 }
             }
             Step::Credit(task, over) => self.credit(self.pick(*task), *over),
+            Step::Resident(task, bytes) => {
+                let task = self.pick(*task);
+                let noted = self.framework.charge_memory(task, Bytes(*bytes));
+                let lives = self.model.tasks.get(&task).is_some_and(|task| task.alive);
+                assert_eq!(
+                    noted.map_err(|refusal| refusal.errno),
+                    lives.then_some(()).ok_or(Errno::ESRCH)
+                );
+                if lives {
+                    self.model.set_resident(task, *bytes);
+                }
+            }
             Step::Allow(allowed) => {
                 let allowed: CpuSet = allowed.parse().unwrap();
                 let changed = HostResources {
@@ -342,9 +388,13 @@ impl Pair {
             .err()
             .map(|refusal| (refusal.command, refusal.errno));
         assert_eq!(refused, expected, "{batch:?}: {planned:?}");
-        let Ok(plan) = planned else {
-            self.model = old;
-            return;
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(refusal) => {
+                self.framework.count_failure(&refusal);
+                let refused = std::mem::replace(&mut self.model, old);
+                return self.model.count_failure(&refused);
+            }
         };
         self.fail_at_every_effect(plan.effects());
         assert_eq!(
@@ -518,6 +568,34 @@ impl Pair {
             let bills = [info.own, info.removed, info.shown].map(|usage| usage.unwrap().usage.0);
             assert_eq!(bills, [group.own, group.removed, model.shown(node)]);
         }
+        if group.hierarchy == "m" && model.mounts["m"].0 == Mounting::Mounted {
+            let read = |file: &str| {
+                let file = format!("memory.{file}");
+                let text = self.framework.read(&Credentials::ROOT, &info.path, &file);
+                text.unwrap().trim_end().parse::<u64>().unwrap()
+            };
+            let shown = [
+                "usage_in_bytes",
+                "max_usage_in_bytes",
+                "limit_in_bytes",
+                "failcnt",
+            ]
+            .map(read);
+            let limit = group.limit.unwrap_or(9_223_372_036_854_771_712);
+            let usage = model.resident(node);
+            assert_eq!(
+                shown,
+                [usage, group.max_usage, limit, group.failcnt],
+                "{}",
+                info.path
+            );
+            assert_eq!(
+                read("committed_bytes"),
+                model.committed(node),
+                "{}",
+                info.path
+            );
+        }
         if group.hierarchy == "p" {
             let requested: BTreeSet<u32> = info.requested_cpus.unwrap().iter().collect();
             assert_eq!(requested, group.cpus, "{}", info.path);
@@ -597,6 +675,13 @@ proptest! {
     /// transition, plans that leave no trace, and every errno.
     #[test]
     fn the_framework_is_what_its_naive_model_is(steps in steps(ops)) {
+        replay(&steps);
+    }
+
+    /// No group past its limit; every byte with its machine, through moves, exits, clones and unmounts; each refusal by a limit
+    /// counted, and only those.
+    #[test]
+    fn memory_stays_with_its_machine_and_within_limits(steps in steps(memory_ops)) {
         replay(&steps);
     }
 

@@ -75,6 +75,7 @@ impl Framework {
             ledger.tasks + ledger.retired,
             "the ledger is balanced"
         );
+        self.check_memory();
     }
 
     fn check_css_sets(&self) {

@@ -97,7 +97,7 @@ impl Framework {
         for subsystem in Subsystems::ids() {
             let group = self.core.group_for(subsystem, task);
             let (subsystems, mut cx) = self.context(transaction);
-            subsystems.get_mut(subsystem).exit(&mut cx, group);
+            subsystems.get_mut(subsystem).exit(&mut cx, task, group);
         }
         for group in groups {
             self.check_for_release(transaction, group);

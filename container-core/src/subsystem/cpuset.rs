@@ -299,7 +299,7 @@ impl Subsystem for Cpuset {
         Ok(())
     }
 
-    fn exit(&mut self, cx: &mut Context<'_>, group: GroupId) {
+    fn exit(&mut self, cx: &mut Context<'_>, _task: TaskSlot, group: GroupId) {
         self.members_changed(cx, group);
     }
 

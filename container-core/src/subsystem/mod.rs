@@ -8,6 +8,7 @@
 pub(crate) mod cpuacct;
 pub(crate) mod cpuset;
 pub(crate) mod debug;
+pub(crate) mod memory;
 
 use std::fmt::{Debug, Write};
 
@@ -24,6 +25,7 @@ pub(crate) struct SubsystemId(pub usize);
 pub(crate) const CPUSET: SubsystemId = SubsystemId(0);
 pub(crate) const CPUACCT: SubsystemId = SubsystemId(1);
 pub(crate) const DEBUG: SubsystemId = SubsystemId(2);
+pub(crate) const MEMORY: SubsystemId = SubsystemId(3);
 
 /// The registered subsystems.
 #[derive(Clone)]
@@ -31,16 +33,18 @@ pub(crate) struct Subsystems {
     pub cpuset: cpuset::Cpuset,
     pub cpuacct: cpuacct::Cpuacct,
     pub debug: debug::Debug,
+    pub memory: memory::Memory,
 }
 
 impl Subsystems {
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
 
     pub fn new() -> Subsystems {
         Subsystems {
             cpuset: cpuset::Cpuset::new(),
             cpuacct: cpuacct::Cpuacct::new(),
             debug: debug::Debug,
+            memory: memory::Memory::new(),
         }
     }
 
@@ -53,6 +57,7 @@ impl Subsystems {
             CPUSET => &self.cpuset,
             CPUACCT => &self.cpuacct,
             DEBUG => &self.debug,
+            MEMORY => &self.memory,
             SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
         }
     }
@@ -62,6 +67,7 @@ impl Subsystems {
             CPUSET => &mut self.cpuset,
             CPUACCT => &mut self.cpuacct,
             DEBUG => &mut self.debug,
+            MEMORY => &mut self.memory,
             SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
         }
     }
@@ -132,7 +138,7 @@ pub(crate) trait Subsystem: Send {
     }
 
     /// A task has left the group and all others for good.
-    fn exit(&mut self, _cx: &mut Context<'_>, _group: GroupId) {}
+    fn exit(&mut self, _cx: &mut Context<'_>, _task: TaskSlot, _group: GroupId) {}
 
     /// The subsystem goes from one hierarchy's root to another's; neither has children. The core
     /// still says the old one.

@@ -29,6 +29,10 @@ pub struct Group {
     pub own: u64,
     pub removed: u64,
     reset_at: u64,
+    /// None where there is none.
+    pub limit: Option<u64>,
+    pub max_usage: u64,
+    pub failcnt: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +42,8 @@ pub struct Task {
     pub alive: bool,
     pub groups: BTreeMap<&'static str, Node>,
     pub usage: u64,
+    pub committed: u64,
+    pub resident: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,10 +64,12 @@ pub struct Model {
     pub tasks: BTreeMap<TaskId, Task>,
     pub releases: Vec<(String, Option<String>)>,
     pub reset: BTreeSet<TaskId>,
+    /// The group whose memory limit was last in the way.
+    over_limit: Option<String>,
 }
 
-/// The hierarchies that commands speak of. cpuset is only ever in `p`, cpuacct in `b`.
-pub const HIERARCHIES: [&str; 3] = ["p", "b", "x"];
+/// The hierarchies that commands speak of. cpuset is only ever in `p`, cpuacct in `b`, memory in `m`.
+pub const HIERARCHIES: [&str; 4] = ["p", "b", "x", "m"];
 
 impl Model {
     pub fn new(host: &HostResources) -> Model {
@@ -80,6 +88,9 @@ impl Model {
             own: 0,
             removed: 0,
             reset_at: 0,
+            limit: None,
+            max_usage: 0,
+            failcnt: 0,
         };
         Model {
             groups: HIERARCHIES.into_iter().map(root).enumerate().collect(),
@@ -92,6 +103,7 @@ impl Model {
             tasks: BTreeMap::new(),
             releases: Vec::new(),
             reset: BTreeSet::new(),
+            over_limit: None,
             allowed,
         }
     }
@@ -105,6 +117,82 @@ impl Model {
         let task = self.tasks.get_mut(&task).unwrap();
         self.groups.get_mut(&task.groups["b"]).unwrap().own += nanoseconds;
         task.usage += nanoseconds;
+    }
+
+    pub fn set_resident(&mut self, task: TaskId, bytes: u64) {
+        self.tasks.get_mut(&task).unwrap().resident = bytes;
+        self.note_usage();
+    }
+
+    /// The living tasks in and below a group.
+    pub fn living_below(&self, node: Node) -> Vec<&Task> {
+        let members = self
+            .subtree(node)
+            .into_iter()
+            .flat_map(|id| self.members(id));
+        members.map(|id| &self.tasks[&id]).collect()
+    }
+
+    pub fn committed(&self, node: Node) -> u64 {
+        self.living_below(node)
+            .iter()
+            .map(|task| task.committed)
+            .sum()
+    }
+
+    pub fn resident(&self, node: Node) -> u64 {
+        self.living_below(node)
+            .iter()
+            .map(|task| task.resident)
+            .sum()
+    }
+
+    fn note_usage(&mut self) {
+        for node in self.subtree(3) {
+            let usage = self.resident(node);
+            let group = self.groups.get_mut(&node).unwrap();
+            group.max_usage = group.max_usage.max(usage);
+        }
+    }
+
+    /// A refusal by a memory limit is counted by the group that still is there.
+    pub fn count_failure(&mut self, refused: &Model) {
+        let Some(over) = &refused.over_limit else {
+            return;
+        };
+        let nodes = self.subtree(3);
+        if let Some(node) = nodes.into_iter().find(|node| self.path(*node) == *over) {
+            self.groups.get_mut(&node).unwrap().failcnt += 1;
+        }
+    }
+
+    /// All of `groups`, from the lowest up, grant so much more.
+    fn grant(
+        &mut self,
+        mut node: Option<Node>,
+        from: Option<Node>,
+        more: u64,
+    ) -> Result<(), Errno> {
+        while let Some(group) = node {
+            if from.is_some_and(|from| self.subtree(group).contains(&from)) {
+                break;
+            }
+            let limit = self.groups[&group].limit;
+            if limit.is_some_and(|limit| self.committed(group) + more > limit) {
+                self.over_limit = Some(self.path(group));
+                return Err(ENOMEM);
+            }
+            node = self.groups[&group].parent;
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, id: TaskId, bytes: u64) -> Result<(), Errno> {
+        let task = self.tasks.get(&id).filter(|task| task.alive).ok_or(ESRCH)?;
+        let (node, more) = (task.groups["m"], bytes.saturating_sub(task.committed));
+        self.grant(Some(node), None, more)?;
+        self.tasks.get_mut(&id).unwrap().committed = bytes;
+        Ok(())
     }
 
     /// What comes back: no more than the task used, and than its group was billed.
@@ -205,6 +293,13 @@ impl Model {
     }
 
     pub fn apply(&mut self, command: &Command) -> Result<(), Errno> {
+        self.over_limit = None;
+        let outcome = self.apply_one(command);
+        self.note_usage();
+        outcome
+    }
+
+    fn apply_one(&mut self, command: &Command) -> Result<(), Errno> {
         match command {
             Command::Mount { hierarchy, .. } => {
                 let name = HIERARCHIES
@@ -248,6 +343,7 @@ impl Model {
                 tid,
                 parent,
             } => self.fork(*task, name, *tid, *parent),
+            Command::Reserve { task, bytes } => self.reserve(*task, bytes.0),
             Command::Exit { task } => self.exit(*task),
             Command::Clone { task, .. } => self.clone_group(*task),
             Command::Chown { .. } => Ok(()),
@@ -274,6 +370,9 @@ impl Model {
             own: 0,
             removed: 0,
             reset_at: 0,
+            limit: None,
+            max_usage: 0,
+            failcnt: 0,
             ..above.clone()
         };
         let node = self.next;
@@ -331,6 +430,9 @@ impl Model {
             return Err(ENOSPC);
         }
         self.has_seat(to, &task.name)?;
+        if hierarchy == "m" && task.committed > 0 {
+            self.grant(Some(to), Some(from), task.committed)?;
+        }
         self.tasks
             .get_mut(&id)
             .unwrap()
@@ -389,6 +491,8 @@ impl Model {
                 alive: true,
                 groups,
                 usage: 0,
+                committed: 0,
+                resident: 0,
             },
         );
         Ok(())
@@ -401,7 +505,7 @@ impl Model {
             .filter(|task| task.alive)
             .ok_or(ESRCH)?;
         task.alive = false;
-        // In the order of their mounting, which the tests' prelude makes p, b, x.
+        // In the order of their mounting, which the tests' prelude makes p, b, x, m.
         let groups = HIERARCHIES.map(|name| task.groups[name]);
         groups
             .into_iter()
@@ -441,6 +545,18 @@ impl Model {
                     .into_iter()
                     .flat_map(|id| before.members(id));
                 self.reset.extend(members);
+            }
+            "memory.limit_in_bytes" if hierarchy == "m" && parent.is_none() => return Err(EINVAL),
+            "memory.limit_in_bytes" if hierarchy == "m" => {
+                let limit = value.parse().ok();
+                if limit.is_some_and(|limit| limit < before.committed(node)) {
+                    return Err(EBUSY);
+                }
+                group.limit = limit;
+            }
+            "memory.failcnt" if hierarchy == "m" => group.failcnt = 0,
+            "memory.max_usage_in_bytes" if hierarchy == "m" => {
+                group.max_usage = before.resident(node);
             }
             _ if hierarchy != "p" => return Err(ENOENT),
             "cpuset.cpus" | "cpuset.mems" | "cpuset.placement" if parent.is_none() => {
