@@ -74,6 +74,16 @@ impl Refusal {
         }
     }
 
+    /// The same, said of the part of something larger that it struck: `task web/io: …`.
+    pub fn of(self, what: &str) -> Refusal {
+        Refusal {
+            rule: format!("{what}: {}", self.rule),
+            command: 0,
+            parts: [].into(),
+            ..self
+        }
+    }
+
     /// A refusal with nothing in it but constants and the asker's own words.
     pub(crate) fn plain(errno: Errno, rule: impl Into<String>) -> Refusal {
         Refusal::about(errno, [Part::Words(rule.into())])

@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use container_core::{GroupPath, MachineName, TaskKind, ViewAccess};
+use container_core::{Bytes, GroupPath, MachineName, TaskKind, ViewAccess};
 use host::{HostError, Process};
 use link::{Link, LinkError, Listener, MachineConfig, ToMachine, ToSupervisor, VERSION};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -63,6 +63,19 @@ pub struct NewMachine {
     pub agent: Option<AgentAccess>,
     /// What follows its end.
     pub restart: Restart,
+}
+
+/// What a machine's process may hold beside its guest's memory: heap, stacks, and pages of the program that it has
+/// written to. It is some 1.5 MiB with one vCPU and 3 MiB with 64.
+const PROCESS_MEMORY: Bytes = Bytes(8 << 20);
+/// What it may hold more with a vsock device, for bytes of the guest's that nobody on the host reads: 64 connections of
+/// 256 KiB and 960 of 4 KiB (`devices::vsock`), which is 20 MiB, and the connections themselves.
+const VSOCK_MEMORY: Bytes = Bytes(32 << 20);
+
+/// What a machine may come to need of the host's memory.
+pub fn memory_needed(config: &MachineConfig) -> Bytes {
+    let vsock = config.vsock.as_ref().map_or(Bytes(0), |_| VSOCK_MEMORY);
+    Bytes(config.memory_bytes) + PROCESS_MEMORY + vsock
 }
 
 /// When a machine that has ended is started again. One that was ended by an order is not.

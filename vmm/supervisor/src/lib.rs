@@ -26,7 +26,7 @@ mod wire;
 pub use event_log::{EventId, EventLog, Room, Since};
 pub use launch::{
     AgentAccess, Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError,
-    MachineProgram, NewMachine, Placement, Program, Ready, Restart,
+    MachineProgram, NewMachine, Placement, Program, Ready, Restart, memory_needed,
 };
 pub use notice::{Notice, Onlooker};
 

@@ -1,6 +1,7 @@
 //! Would all of it be granted? Asked of the framework itself, so that there is one set of rules.
 
-use container_core::{Command, Credentials, Event, Framework, Refusal, TaskName, Tid};
+use container_core::{Command, Credentials, Event, Framework, Refusal, TaskKind, TaskName, Tid};
+use supervisor::memory_needed;
 
 use super::machine::restart_word;
 use super::{Change, MachineSpec, Spec, SpecError};
@@ -75,6 +76,11 @@ impl Spec {
                         group: place.group.clone(),
                         task,
                     });
+                }
+                if kind == TaskKind::Control {
+                    origins.push((machine.line, name));
+                    let bytes = memory_needed(&machine.config);
+                    commands.push(Command::Reserve { task, bytes });
                 }
             }
         }

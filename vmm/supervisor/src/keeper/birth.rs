@@ -10,14 +10,14 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use container_core::{Command, Credentials, GroupPath, TaskId, TaskKind, TaskName, Tid};
-use host::TaskDirectory;
+use host::{ProcessMemory, TaskDirectory};
 use link::{Thread, ThreadKind, ToMachine};
 
 use super::machines::{Machine, MachineId, State};
 use super::tasks::Task;
 use super::{Keeper, Then};
 use crate::runner::Job;
-use crate::{Launch, wire};
+use crate::{Launch, memory_needed, wire};
 
 /// From a machine's start to its announcement.
 const BIRTH_LIMIT: Duration = Duration::from_secs(10);
@@ -74,6 +74,13 @@ impl Keeper {
             Ok(directory) => directory,
             Err(why) => return self.kill(id, format!("lied about its threads: {why}")),
         };
+        match machine.process.as_ref().map(ProcessMemory::open) {
+            Some(Ok(memory)) => machine.memory = Some(memory),
+            Some(Err(error)) => {
+                return self.kill(id, format!("its memory cannot be watched: {error}"));
+            }
+            None => return,
+        }
         let mut commands = Vec::new();
         for thread in threads {
             let born = self.born_task(
@@ -130,6 +137,10 @@ impl Keeper {
         }];
         let groups = machine.asked.placement.groups_of(kind);
         commands.extend(groups.iter().map(attach));
+        if kind == TaskKind::Control {
+            let bytes = memory_needed(&machine.asked.config);
+            commands.push(Command::Reserve { task, bytes });
+        }
         Ok((task, commands))
     }
 

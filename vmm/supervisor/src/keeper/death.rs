@@ -204,6 +204,7 @@ impl Keeper {
         machine.state = State::Ended;
         machine.times.ended = Some(host::monotonic_ns());
         machine.directory = None;
+        machine.memory = None;
         machine.go_at = None;
         let end = match (&machine.verdict, reaped.map(|reaped| reaped.exit)) {
             (Some(verdict), _) => verdict.clone(),

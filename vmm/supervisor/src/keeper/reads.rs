@@ -4,13 +4,14 @@ use container_core::{Errno, Refusal, TaskId, Tid};
 use management::Report;
 
 use super::machines::State;
-use super::report::machine_row;
 use super::{EventPage, Keeper, Request};
 use crate::EventId;
 use crate::api::{Known, KnownMachine};
 
 /// How the control files begin that show what tasks have used.
 const BILL: &str = "cpuacct.";
+/// And those that show what machines hold.
+const MEMORY: &str = "memory.";
 
 impl Keeper {
     /// Answer one.
@@ -27,6 +28,9 @@ impl Keeper {
                 if file.starts_with(BILL) {
                     self.sample_all();
                 }
+                if file.starts_with(MEMORY) {
+                    self.note_memory();
+                }
                 reply.send(self.framework.read(&by, &group, &file));
             }
             Request::Files { group, reply } => reply.send(self.framework.files(&group)),
@@ -37,17 +41,20 @@ impl Keeper {
             Request::Known(reply) => reply.send(self.copy()),
             Request::Machine(name, reply) => {
                 let machine = self.machines.by_name(&name);
+                self.note_memory();
                 let machine = machine.and_then(|id| self.machines.get(id));
-                reply.send(machine.map(machine_row));
+                reply.send(machine.map(|machine| self.machine_row(machine)));
             }
             Request::Report(reply) => {
                 self.sample_all();
+                self.note_memory();
                 let events = self.log.kept().cloned().collect();
                 let state = self.state();
                 reply.send(Report { events, ..state });
             }
             Request::State(reply) => {
                 self.sample_all();
+                self.note_memory();
                 reply.send(self.state());
             }
             _ => unreachable!("every other request is taken before"),

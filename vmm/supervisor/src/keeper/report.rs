@@ -1,6 +1,6 @@
 //! What the keeper shows of itself, in the words of the management surfaces.
 
-use container_core::{Event, GroupInfo, TaskId, TaskInfo};
+use container_core::{Event, GroupInfo, TaskId, TaskInfo, TaskKind};
 use management::{Group, Ledger, Report};
 
 use super::Keeper;
@@ -20,7 +20,7 @@ impl Keeper {
             machines: self
                 .machines
                 .iter()
-                .map(|(_, machine)| machine_row(machine))
+                .map(|(_, machine)| self.machine_row(machine))
                 .collect(),
             drift: self.drift.iter().cloned().collect(),
             ledger: self.ledger(),
@@ -31,10 +31,10 @@ impl Keeper {
     fn task_row(&self, info: &TaskInfo) -> management::Task {
         let task = self.tasks.get(info.id);
         let kind = match info.name.kind {
-            container_core::TaskKind::Vcpu(_) => "vcpu",
-            container_core::TaskKind::Io => "io",
-            container_core::TaskKind::Control => "control",
-            container_core::TaskKind::Kvm(_) => "kvm",
+            TaskKind::Vcpu(_) => "vcpu",
+            TaskKind::Io => "io",
+            TaskKind::Control => "control",
+            TaskKind::Kvm(_) => "kvm",
         };
         management::Task {
             name: info.name.to_string(),
@@ -89,6 +89,37 @@ impl Keeper {
         }
     }
 
+    pub(super) fn machine_row(&self, machine: &Machine) -> management::Machine {
+        let control = machine.tasks.get(&TaskKind::Control);
+        let memory = control
+            .filter(|_| machine.memory.is_some())
+            .map(|control| self.framework.memory(*control));
+        let after = |at: Option<u64>| at.map(|at| at.saturating_sub(machine.times.spawned));
+        management::Machine {
+            name: machine.name().to_string(),
+            pid: machine.pid,
+            state: machine.state_word().into(),
+            spawned_ns: machine.times.spawned,
+            born_after_ns: after(machine.times.born),
+            go_after_ns: after(machine.times.go),
+            first_output_after_ns: after(machine.times.first_output),
+            ended_after_ns: after(machine.times.ended),
+            // Known before the process is gone; whoever waits for it would then find a machine that still lives.
+            end: machine
+                .verdict
+                .clone()
+                .filter(|_| machine.state == State::Ended),
+            witness_ns: machine.settlement.map(|settlement| settlement.witness_ns),
+            residual_ns: machine.settlement.map(|settlement| settlement.residual_ns),
+            peak_resident_bytes: machine
+                .settlement
+                .map(|settlement| settlement.peak_resident_bytes),
+            committed_bytes: memory.map(|memory| memory.committed.0),
+            resident_bytes: memory.map(|memory| memory.resident.0),
+            witnessed: machine.settlement.is_some(),
+        }
+    }
+
     fn ledger(&self) -> Ledger {
         let settled = self.machines.settled();
         let sums = self.framework.ledger();
@@ -99,31 +130,6 @@ impl Keeper {
             residual_ns: settled.residual_ns,
             supervisor_ns: host::own_cpu_time().0.saturating_sub(self.spent_before.0),
         }
-    }
-}
-
-pub(super) fn machine_row(machine: &Machine) -> management::Machine {
-    let after = |at: Option<u64>| at.map(|at| at.saturating_sub(machine.times.spawned));
-    management::Machine {
-        name: machine.name().to_string(),
-        pid: machine.pid,
-        state: machine.state_word().into(),
-        spawned_ns: machine.times.spawned,
-        born_after_ns: after(machine.times.born),
-        go_after_ns: after(machine.times.go),
-        first_output_after_ns: after(machine.times.first_output),
-        ended_after_ns: after(machine.times.ended),
-        // Known before the process is gone; whoever waits for it would then find a machine that still lives.
-        end: machine
-            .verdict
-            .clone()
-            .filter(|_| machine.state == State::Ended),
-        witness_ns: machine.settlement.map(|settlement| settlement.witness_ns),
-        residual_ns: machine.settlement.map(|settlement| settlement.residual_ns),
-        peak_resident_bytes: machine
-            .settlement
-            .map(|settlement| settlement.peak_resident_bytes),
-        witnessed: machine.settlement.is_some(),
     }
 }
 

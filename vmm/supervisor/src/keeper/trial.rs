@@ -13,12 +13,12 @@ use link::MAX_VCPUS;
 use super::Keeper;
 use super::lifecycle::Launching;
 use super::machines::{Machines, State};
-use crate::NewMachine;
+use crate::{NewMachine, memory_needed};
 
 /// Descriptors that the supervisor holds of a thread: its directory, its schedstat, its counter.
 const DESCRIPTORS_A_THREAD: u64 = 3;
-/// And of a machine beside its threads: link, console, two pidfds, the task directory, its agents' streams.
-const DESCRIPTORS_A_MACHINE: u64 = 9;
+/// And of a machine beside its threads: link, console, two pidfds, the task directory, its memory, its agents' streams.
+const DESCRIPTORS_A_MACHINE: u64 = 10;
 /// Threads beside the vCPUs: io, control, KVM's.
 const OTHER_THREADS: u64 = 4;
 /// What the supervisor needs for itself and its clients.
@@ -38,16 +38,20 @@ impl Keeper {
             let view = self
                 .framework
                 .open_view(name, agent.access, &agent.roots)
-                .map_err(|refusal| about("the view of its guest", &refusal))?;
+                .map_err(|refusal| refusal.of("the view of its guest"))?;
             self.framework.close_view(view);
         }
         let unborn = unborn(&self.machines, &self.launching);
-        match try_births(&mut self.framework, &unborn, machine) {
+        let tried = match try_births(&mut self.framework, &unborn, machine) {
             // One of the others will not be born: this one is not held up for it.
             Err(None) => try_births(&mut self.framework, &[], machine),
             tried => tried,
-        }
-        .map_err(|refusal| refusal.unwrap_or_else(|| unreachable!("there are no others")))
+        };
+        tried.map_err(|refusal| {
+            let refusal = refusal.unwrap_or_else(|| unreachable!("there are no others"));
+            self.framework.count_failure(&refusal);
+            refusal
+        })
     }
 
     /// The limit of open descriptors is a limit of machines: past it a counter or a link could not be opened.
@@ -128,7 +132,7 @@ fn try_births(
         return Err(None);
     }
     let name = &births.names[refusal.command];
-    Err(Some(about(&format!("task {name}"), &refusal)))
+    Err(Some(refusal.of(&format!("task {name}"))))
 }
 
 /// Births to try, and whose each command is.
@@ -158,11 +162,11 @@ impl Births {
                 let group = group.clone();
                 self.commands.push(Command::Attach { group, task });
             }
+            if kind == TaskKind::Control {
+                let bytes = memory_needed(&machine.config);
+                self.commands.push(Command::Reserve { task, bytes });
+            }
             self.names.resize(self.commands.len(), name);
         }
     }
-}
-
-fn about(what: &str, refusal: &Refusal) -> Refusal {
-    Refusal::new(refusal.errno, format!("{what}: {}", refusal.rule))
 }

@@ -1,13 +1,13 @@
 //! The watch: what is looked at again and again.
 //!
-//! Every second: cheap samples of all counters; each thread's affinity against what Pinfold set; each
+//! Every second: cheap samples of all counters, and of what each process has resident; each thread's affinity against what Pinfold set; each
 //! process's threads against those that are known; the CPUs the host allows us against those the
 //! framework counts on. What differs is reported and repaired. Between the rounds: threads that are about
 //! to be gone, births that are overdue, a `Go` that is held back.
 
 use std::time::{Duration, Instant};
 
-use container_core::{Credentials, TaskId, TaskKind, Tid};
+use container_core::{Credentials, MachineMemory, TaskId, TaskKind, Tid};
 use host::Thread;
 use management::Drift;
 
@@ -55,6 +55,8 @@ impl Keeper {
             self.next_watch = now + INTERVAL;
             self.kill_overdue(now);
             self.sample_all();
+            self.note_memory();
+            self.kill_swollen();
             self.look_for_drift();
             self.look_for_strangers();
             self.look_at_host();
@@ -72,6 +74,45 @@ impl Keeper {
             if let Some(reading) = self.tasks.sample(task) {
                 let _ = self.framework.charge(task, reading);
             }
+        }
+    }
+
+    /// Charge what each machine has resident now.
+    pub(super) fn note_memory(&mut self) {
+        for (_, machine) in self.machines.iter() {
+            let control = machine.tasks.get(&TaskKind::Control);
+            // One that has just died is uncharged by its exit.
+            if let (Some(&control), Some(memory)) = (control, &machine.memory)
+                && let Ok(resident) = memory.anonymous()
+            {
+                let _ = self.framework.charge_memory(control, resident);
+            }
+        }
+    }
+
+    /// Machines that hold more than was committed for them: their guest cannot, so their process is at fault, and the
+    /// limits of their groups count on it.
+    pub(super) fn kill_swollen(&mut self) {
+        let swollen: Vec<(MachineId, MachineMemory)> = self
+            .machines
+            .iter()
+            .filter(|(_, machine)| machine.state == State::Running && machine.memory.is_some())
+            .filter_map(|(id, machine)| {
+                let memory = self
+                    .framework
+                    .memory(*machine.tasks.get(&TaskKind::Control)?);
+                (memory.resident > memory.committed).then_some((id, memory))
+            })
+            .collect();
+        for (id, memory) in swollen {
+            let MachineMemory {
+                committed,
+                resident,
+            } = memory;
+            self.kill(
+                id,
+                format!("holds {resident} bytes of memory, and {committed} were committed for it"),
+            );
         }
     }
 

@@ -94,7 +94,7 @@ fn a_bad_machine_is_refused_with_its_line_and_both_operands() {
 #[test]
 fn a_bad_script_is_refused_at_the_line_of_its_line() {
     let script = |lines: &str| refused(&VM.replace("['exit']", &format!("[\n{lines}]")));
-    let verbs = "burn, sleep, print, exit, barrier, forever, halt, fault, reset, tree, roots, get, set, \
+    let verbs = "burn, sleep, print, exit, barrier, forever, halt, fault, reset, touch, tree, roots, get, set, \
                  mkdir, rmdir, attach, ping, exits, subscribe, unsubscribe, wait, collect, stamp, \
                  reconnect, disconnect, serve, send, receive, accept, rtt, flood, garbage, huge, \
                  half-open, unprivileged or badqueue";

@@ -1,6 +1,7 @@
 //! Machines that are made, started again and forgotten while their keeper runs.
 
 mod ends;
+mod limits;
 
 use std::time::{Duration, Instant};
 
