@@ -4,7 +4,7 @@ mod properties;
 mod refused;
 mod ways;
 
-use container_core::{Command, GroupPath, TaskName, Tid};
+use container_core::{Command, GroupPath, TaskKind, TaskName, Tid};
 
 use super::*;
 use crate::spec::understand;
@@ -60,6 +60,10 @@ fn born(now: &mut Known, machine: &MachineSpec) {
         });
         let groups = machine.groups_of(kind).into_iter();
         commands.extend(groups.map(|group| Command::Attach { group, task }));
+        if kind == TaskKind::Control {
+            let bytes = supervisor::memory_needed(&machine.config);
+            commands.push(Command::Reserve { task, bytes });
+        }
     }
     commit(&mut now.framework, &commands).unwrap();
     now.machines.push(KnownMachine {

@@ -290,3 +290,35 @@ fn a_one_to_one_group_keeps_the_seats_of_those_that_leave_until_they_have_left()
     ];
     assert_eq!(goes(&from, &to), expected);
 }
+
+#[test]
+fn machines_change_places_under_limits_that_have_room_for_one_each() {
+    let text = |m: &str, n: &str, limit: &str| {
+        let group = |path: &str| {
+            format!("[group.'m:{path}']\nfiles = {{ 'memory.limit_in_bytes' = '{limit}' }}\n")
+        };
+        let groups = [group("/a"), group("/b")].concat();
+        let vms = [vm("m", 1, m), vm("n", 1, n)].concat();
+        format!("[hierarchy.m]\nsubsystems = ['memory']\n{groups}{vms}")
+    };
+    let taken = goes(
+        &text("'m:/a'", "'m:/b'", "72M"),
+        &text("'m:/b'", "'m:/a'", "80M"),
+    );
+    let limits: Vec<&String> = taken.iter().filter(|line| line.contains("limit")).collect();
+    let expected = [
+        "set m:/a limit_in_bytes 9223372036854771712",
+        "set m:/b limit_in_bytes 9223372036854771712",
+        "set m:/a limit_in_bytes 83886080",
+        "set m:/b limit_in_bytes 83886080",
+    ];
+    let mut sorted = limits[..2].to_vec();
+    sorted.sort();
+    assert_eq!([&sorted, &limits[2..]].concat(), expected);
+    // Where nobody enters, a limit changes in one step.
+    let taken = goes(
+        &text("'m:/a'", "'m:/b'", "72M"),
+        &text("'m:/a'", "'m:/b'", "80M"),
+    );
+    assert_eq!(taken, expected[2..]);
+}
