@@ -158,7 +158,7 @@ fn script(
         |text: &&str| Script::parse(&[text]).is_ok_and(|one| one.memory_bytes() > memory_bytes);
     if let Some(at) = texts.iter().position(touches_more) {
         let message = format!(
-            "machine {name}: script line {}, {:?}: ends at byte {} of a memory of {memory_bytes}",
+            "machine {name}: script line {}, {:?}: touches up to byte {} of a memory of {memory_bytes}",
             at + 1,
             texts[at],
             script.memory_bytes(),

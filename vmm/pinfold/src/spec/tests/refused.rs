@@ -118,6 +118,17 @@ fn a_bad_script_is_refused_at_the_line_of_its_line() {
 }
 
 #[test]
+fn a_script_that_touches_more_than_its_machine_has_is_refused_at_its_line() {
+    let script = |line: &str| VM.replace("'exit'", &format!("\n'{line}'"));
+    let refused = refused(&script("touch 61M"));
+    assert_eq!(
+        refused,
+        "a.toml:6: machine web: script line 1, \"touch 61M\": touches up to byte 68157440 of a memory of 67108864"
+    );
+    assert!(loaded(&script("touch 60M")).is_ok());
+}
+
+#[test]
 fn two_machines_of_one_name_are_refused_with_both_lines() {
     assert_eq!(
         refused(&format!("{VM}{VM}")),
