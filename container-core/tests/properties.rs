@@ -43,7 +43,7 @@ enum Op {
         parent: Option<usize>,
     },
     Exit(usize),
-    Clone(usize),
+    Clone(usize, &'static str),
     Reserve(usize, u64),
 }
 
@@ -104,7 +104,7 @@ fn ops() -> impl Strategy<Value = Op> {
         8 => (kinds, proptest::option::of(0..TASKS))
             .prop_map(|(kind, parent)| Op::Fork { kind, parent }),
         4 => (0..TASKS).prop_map(Op::Exit),
-        1 => (0..TASKS).prop_map(Op::Clone),
+        2 => (0..TASKS, select(vec!["cpuset", "ns"])).prop_map(|(task, by)| Op::Clone(task, by)),
     ]
 }
 
@@ -153,10 +153,30 @@ fn memory_ops() -> impl Strategy<Value = Op> {
         8 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
         3 => (0..TASKS).prop_map(|task| Op::Fork { kind: TaskKind::Control, parent: Some(task) }),
         2 => (0..TASKS).prop_map(Op::Exit),
-        1 => (0..TASKS).prop_map(Op::Clone),
+        1 => (0..TASKS).prop_map(|task| Op::Clone(task, "cpuset")),
         1 => (places(), names).prop_map(|(place, name)| Op::Mkdir(place, name)),
         1 => places().prop_map(Op::Rmdir),
         1 => select(vec![Op::Unmount("m"), Op::Mount("m"), Op::Mount("m")]),
+    ]
+}
+
+/// Births, each in a batch of its own or with what follows, clones, and moves that the rule of ns mostly forbids.
+fn namespace_ops() -> impl Strategy<Value = Op> {
+    let places = || {
+        let paths = vec!["n:/", "n:/a", "n:/a/a", "n:/a/b", "n:/b"];
+        prop_oneof![
+            2 => select(paths).prop_map(|path| Place::Named(path.into())),
+            1 => (0..60usize).prop_map(Place::Leaf),
+        ]
+    };
+    prop_oneof![
+        6 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
+        6 => (places(), Just(0)).prop_map(|(place, task)| Op::Attach(place, task)),
+        4 => Just(Op::Fork { kind: TaskKind::Control, parent: None }),
+        2 => (0..TASKS).prop_map(|task| Op::Fork { kind: TaskKind::Io, parent: Some(task) }),
+        6 => (0..TASKS).prop_map(|task| Op::Clone(task, "ns")),
+        4 => (0..TASKS).prop_map(Op::Exit),
+        4 => places().prop_map(Op::Rmdir),
     ]
 }
 
@@ -177,6 +197,7 @@ fn mounting(hierarchy: &str) -> Command {
         "p" => mount("p", &["cpuset", "debug"]),
         "b" => mount("b", &["cpuacct"]),
         "m" => mount("m", &["memory"]),
+        "n" => mount("n", &["ns"]),
         _ => mount("x", &[]),
     }
 }
@@ -201,7 +222,7 @@ impl Pair {
             ids: Vec::new(),
         };
         let mut prelude: Vec<Command> = HIERARCHIES.map(mounting).into();
-        for root in ["p:/", "b:/", "m:/"] {
+        for root in ["p:/", "b:/", "m:/", "n:/"] {
             prelude.push(write(root, "notify_on_release", "1"));
             prelude.extend(["a", "a/a", "a/b", "b"].map(|path| mkdir(&format!("{root}{path}"))));
         }
@@ -262,7 +283,7 @@ impl Pair {
             Op::Write(place, file, value) => write(&self.path(place), file, value),
             Op::Attach(place, task) => attach(&self.path(place), self.pick(*task)),
             Op::Exit(task) => exit(self.pick(*task)),
-            Op::Clone(task) => clone(self.pick(*task), "cpuset"),
+            Op::Clone(task, subsystem) => clone(self.pick(*task), subsystem),
             Op::Reserve(task, bytes) => reserve(self.pick(*task), *bytes),
             Op::Fork { kind, parent } => {
                 let parent = parent.map(|parent| self.pick(parent));
@@ -371,7 +392,7 @@ impl Pair {
         let before = self.framework.snapshot();
         let cpus = self.cpus();
         let old = self.model.clone();
-        (self.model.releases, self.model.reset) = Default::default();
+        (self.model.releases, self.model.reset, self.model.born) = Default::default();
         let mut outcomes = batch
             .iter()
             .map(|command| self.model.apply(command))
@@ -682,6 +703,12 @@ proptest! {
     /// counted, and only those.
     #[test]
     fn memory_stays_with_its_machine_and_within_limits(steps in steps(memory_ops)) {
+        replay(&steps);
+    }
+
+    /// Nobody moves but down into an empty child of its group, and by birth; each that becomes empty is released.
+    #[test]
+    fn a_task_with_namespaces_stays_where_it_was_born_or_below(steps in steps(namespace_ops)) {
         replay(&steps);
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod cpuacct;
 pub(crate) mod cpuset;
 pub(crate) mod debug;
 pub(crate) mod memory;
+pub(crate) mod ns;
 
 use std::fmt::{Debug, Write};
 
@@ -26,6 +27,7 @@ pub(crate) const CPUSET: SubsystemId = SubsystemId(0);
 pub(crate) const CPUACCT: SubsystemId = SubsystemId(1);
 pub(crate) const DEBUG: SubsystemId = SubsystemId(2);
 pub(crate) const MEMORY: SubsystemId = SubsystemId(3);
+pub(crate) const NS: SubsystemId = SubsystemId(4);
 
 /// The registered subsystems.
 #[derive(Clone)]
@@ -34,10 +36,11 @@ pub(crate) struct Subsystems {
     pub cpuacct: cpuacct::Cpuacct,
     pub debug: debug::Debug,
     pub memory: memory::Memory,
+    pub ns: ns::Ns,
 }
 
 impl Subsystems {
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 
     pub fn new() -> Subsystems {
         Subsystems {
@@ -45,6 +48,7 @@ impl Subsystems {
             cpuacct: cpuacct::Cpuacct::new(),
             debug: debug::Debug,
             memory: memory::Memory::new(),
+            ns: ns::Ns,
         }
     }
 
@@ -58,6 +62,7 @@ impl Subsystems {
             CPUACCT => &self.cpuacct,
             DEBUG => &self.debug,
             MEMORY => &self.memory,
+            NS => &self.ns,
             SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
         }
     }
@@ -68,6 +73,7 @@ impl Subsystems {
             CPUACCT => &mut self.cpuacct,
             DEBUG => &mut self.debug,
             MEMORY => &mut self.memory,
+            NS => &mut self.ns,
             SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
         }
     }

@@ -64,12 +64,14 @@ pub struct Model {
     pub tasks: BTreeMap<TaskId, Task>,
     pub releases: Vec<(String, Option<String>)>,
     pub reset: BTreeSet<TaskId>,
+    /// Those of this batch.
+    pub born: BTreeSet<TaskId>,
     /// The group whose memory limit was last in the way.
     over_limit: Option<String>,
 }
 
-/// The hierarchies that commands speak of. cpuset is only ever in `p`, cpuacct in `b`, memory in `m`.
-pub const HIERARCHIES: [&str; 4] = ["p", "b", "x", "m"];
+/// The hierarchies that commands speak of. cpuset is only ever in `p`, cpuacct in `b`, memory in `m`, ns in `n`.
+pub const HIERARCHIES: [&str; 5] = ["p", "b", "x", "m", "n"];
 
 impl Model {
     pub fn new(host: &HostResources) -> Model {
@@ -103,6 +105,7 @@ impl Model {
             tasks: BTreeMap::new(),
             releases: Vec::new(),
             reset: BTreeSet::new(),
+            born: BTreeSet::new(),
             over_limit: None,
             allowed,
         }
@@ -345,7 +348,10 @@ impl Model {
             } => self.fork(*task, name, *tid, *parent),
             Command::Reserve { task, bytes } => self.reserve(*task, bytes.0),
             Command::Exit { task } => self.exit(*task),
-            Command::Clone { task, .. } => self.clone_group(*task),
+            Command::Clone { task, subsystem } => {
+                let hierarchy = if subsystem == "ns" { "n" } else { "p" };
+                self.clone_group(*task, hierarchy)
+            }
             Command::Chown { .. } => Ok(()),
         }
     }
@@ -430,6 +436,10 @@ impl Model {
             return Err(ENOSPC);
         }
         self.has_seat(to, &task.name)?;
+        let downward = self.groups[&to].parent == Some(from) && self.members(to).is_empty();
+        if hierarchy == "n" && !downward && !self.born.contains(&id) {
+            return Err(EPERM);
+        }
         if hierarchy == "m" && task.committed > 0 {
             self.grant(Some(to), Some(from), task.committed)?;
         }
@@ -483,6 +493,7 @@ impl Model {
             }
         };
         self.has_seat(groups["p"], name)?;
+        self.born.insert(id);
         self.tasks.insert(
             id,
             Task {
@@ -505,7 +516,7 @@ impl Model {
             .filter(|task| task.alive)
             .ok_or(ESRCH)?;
         task.alive = false;
-        // In the order of their mounting, which the tests' prelude makes p, b, x, m.
+        // In the order of their mounting, which the tests' prelude makes p, b, x, m, n.
         let groups = HIERARCHIES.map(|name| task.groups[name]);
         groups
             .into_iter()
@@ -513,14 +524,16 @@ impl Model {
         Ok(())
     }
 
-    fn clone_group(&mut self, id: TaskId) -> Result<(), Errno> {
+    fn clone_group(&mut self, id: TaskId, hierarchy: &'static str) -> Result<(), Errno> {
         let task = self.tasks.get(&id).filter(|task| task.alive).ok_or(ESRCH)?;
-        if self.mounts["p"].0 != Mounting::Mounted {
+        if self.mounts[hierarchy].0 != Mounting::Mounted {
             return Ok(());
         }
         let name = format!("node_{}", task.tid);
-        let node = self.mkdir(task.groups["p"], &name)?;
-        self.copy_parent(node);
+        let node = self.mkdir(task.groups[hierarchy], &name)?;
+        if hierarchy == "p" {
+            self.copy_parent(node);
+        }
         self.attach(node, id)
     }
 

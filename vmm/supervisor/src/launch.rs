@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use container_core::{Bytes, GroupPath, MachineName, TaskKind, ViewAccess};
-use host::{HostError, Process};
+use host::{HostError, Namespaces, Process};
 use link::{Link, LinkError, Listener, MachineConfig, ToMachine, ToSupervisor, VERSION};
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -61,6 +61,8 @@ pub struct NewMachine {
     pub placement: Placement,
     /// What its guest's agent may do; None where it has none.
     pub agent: Option<AgentAccess>,
+    /// Namespaces that its process has of its own.
+    pub namespaces: Namespaces,
     /// What follows its end.
     pub restart: Restart,
 }
@@ -122,6 +124,8 @@ pub struct Program<'a> {
     pub kvm: BorrowedFd<'a>,
     /// What runs.
     pub body: Body<'a>,
+    /// Namespaces that it has of its own from its beginning.
+    pub namespaces: Namespaces,
 }
 
 /// What runs as the machine process.
@@ -256,24 +260,28 @@ fn start(
 ) -> Result<Process, HostError> {
     let (listener, console) = (listener.as_fd(), console.as_fd());
     match program.body {
-        Body::Fork(machine) => host::fork_process(&[listener, console, program.kvm], || {
-            let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
-            match (own(listener), own(console), own(program.kvm)) {
-                (Ok(listener), Ok(console), Ok(kvm)) => machine(Inherited {
-                    listener: Listener::from_fd(listener),
-                    console,
-                    kvm,
-                }),
-                _ => OUT_OF_DESCRIPTORS,
-            }
-        }),
+        Body::Fork(machine) => host::fork_process_in(
+            program.namespaces,
+            &[listener, console, program.kvm],
+            || {
+                let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
+                match (own(listener), own(console), own(program.kvm)) {
+                    (Ok(listener), Ok(console), Ok(kvm)) => machine(Inherited {
+                        listener: Listener::from_fd(listener),
+                        console,
+                        kvm,
+                    }),
+                    _ => OUT_OF_DESCRIPTORS,
+                }
+            },
+        ),
         Body::Exec(path, args) => {
             let keep = [
                 (listener, LISTENER_FD),
                 (console, CONSOLE_FD),
                 (program.kvm, KVM_FD),
             ];
-            host::spawn_process(path, args, &keep)
+            host::spawn_process_in(program.namespaces, path, args, &keep)
         }
     }
 }

@@ -15,6 +15,7 @@
 
 pub mod agent;
 pub mod api;
+mod births;
 mod event_log;
 pub mod keeper;
 mod launch;
@@ -23,6 +24,7 @@ mod nursery;
 mod runner;
 mod wire;
 
+pub use births::Births;
 pub use event_log::{EventId, EventLog, Room, Since};
 pub use launch::{
     AgentAccess, Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError,

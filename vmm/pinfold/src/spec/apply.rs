@@ -64,6 +64,7 @@ pub fn difference<'a>(spec: &'a Spec, now: &Known) -> Result<Wanted<'a>, ApplyEr
     let mut target = Framework::new(now.framework.host().clone());
     spec.check(&mut target)?;
     let (start, stop) = machines::difference(spec, &target, &now.machines)?;
+    machines::keep_homes(spec, &now.framework, &mut target)?;
     let (commands, waits) = match way(spec, &target, now.framework.clone(), &start) {
         Ok(commands) => (
             commands,

@@ -2,6 +2,7 @@
 
 use container_core::{GroupPath, MachineName, TaskKind};
 use firmware::script::Script;
+use host::Namespace;
 use link::{Guest, MAX_VCPUS, MachineConfig};
 use supervisor::{AgentAccess, Restart};
 use toml::Spanned;
@@ -64,6 +65,13 @@ pub(super) fn machine(
         Ok(AgentAccess { access, roots })
     });
     let agent = agent.transpose()?;
+    let own = |kind: &Spanned<String>| {
+        kind.get_ref().parse::<Namespace>().map_err(|why| {
+            let message = format!("namespaces of machine {name}: {why}");
+            source.refuse(kind.span(), message)
+        })
+    };
+    let namespaces = vm.namespaces.iter().map(own).collect::<Result<_, _>>()?;
     let restart = restart(source, &name, vm.restart.as_ref())?;
     let places = places(source, tree, &name, line, count, &groups, &vm.task)?;
     Ok(MachineSpec {
@@ -71,6 +79,7 @@ pub(super) fn machine(
         line,
         config,
         agent,
+        namespaces,
         restart,
         places,
     })

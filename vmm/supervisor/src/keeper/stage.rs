@@ -82,6 +82,7 @@ pub fn new_machine(name: &str) -> NewMachine {
         },
         placement: Placement::default(),
         agent: None,
+        namespaces: host::Namespaces::NONE,
         restart: Restart::No,
     }
 }

@@ -13,7 +13,7 @@ use link::MAX_VCPUS;
 use super::Keeper;
 use super::lifecycle::Launching;
 use super::machines::{Machines, State};
-use crate::{NewMachine, memory_needed};
+use crate::{Births, NewMachine};
 
 /// Descriptors that the supervisor holds of a thread: its directory, its schedstat, its counter.
 const DESCRIPTORS_A_THREAD: u64 = 3;
@@ -118,55 +118,55 @@ fn try_births(
     others: &[&NewMachine],
     machine: &NewMachine,
 ) -> Result<(), Option<Refusal>> {
-    let mut births = Births::default();
+    let mut trial = Trial::default();
     for other in others {
-        births.add(framework, other);
+        trial.add(framework, other).map_err(|_| None)?;
     }
-    let own = births.commands.len();
-    births.add(framework, machine);
-    let refusal = match framework.plan(&Credentials::ROOT, &births.commands) {
+    let own = trial.commands.len();
+    trial.add(framework, machine).map_err(Some)?;
+    let refusal = match framework.plan(&Credentials::ROOT, &trial.commands) {
         Ok(_) => return Ok(()),
         Err(refusal) => refusal,
     };
     if refusal.command < own {
         return Err(None);
     }
-    let name = &births.names[refusal.command];
+    let name = &trial.names[refusal.command];
     Err(Some(refusal.of(&format!("task {name}"))))
 }
 
 /// Births to try, and whose each command is.
 #[derive(Default)]
-struct Births {
+struct Trial {
     commands: Vec<Command>,
     names: Vec<TaskName>,
 }
 
-impl Births {
-    fn add(&mut self, framework: &mut Framework, machine: &NewMachine) {
+impl Trial {
+    fn add(&mut self, framework: &mut Framework, machine: &NewMachine) -> Result<(), Refusal> {
+        // No thread has it: the kernel's are below 2^22.
+        let mut unused = u32::MAX - self.commands.len() as u32;
+        let mut tid = || {
+            unused -= 1;
+            Tid(unused)
+        };
+        let control = tid();
+        let births = Births::new(framework, machine, control)?;
         let vcpus = (0..machine.config.vcpus).map(TaskKind::Vcpu);
-        for kind in vcpus.chain([TaskKind::Io, TaskKind::Control]) {
-            let task = framework.allocate_task();
-            let name = TaskName {
-                machine: machine.name.clone(),
-                kind,
+        let mut kinds: Vec<_> = vcpus.chain([TaskKind::Io, TaskKind::Control]).collect();
+        births.sort(&mut kinds, |kind| *kind);
+        for kind in kinds {
+            let tid = if kind == TaskKind::Control {
+                control
+            } else {
+                tid()
             };
-            self.commands.push(Command::Fork {
-                task,
-                name: name.clone(),
-                // No thread has it: the kernel's are below 2^22.
-                tid: Tid(u32::MAX - self.commands.len() as u32),
-                parent: None,
-            });
-            for group in machine.placement.groups_of(kind) {
-                let group = group.clone();
-                self.commands.push(Command::Attach { group, task });
-            }
-            if kind == TaskKind::Control {
-                let bytes = memory_needed(&machine.config);
-                self.commands.push(Command::Reserve { task, bytes });
-            }
+            let task = framework.allocate_task();
+            self.commands.append(&mut births.of(kind, task, tid, None));
+            let machine = machine.name.clone();
+            let name = TaskName { machine, kind };
             self.names.resize(self.commands.len(), name);
         }
+        Ok(())
     }
 }

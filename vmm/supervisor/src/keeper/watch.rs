@@ -16,6 +16,7 @@ use super::flight::Hands;
 use super::machines::{MachineId, State};
 use super::tasks::Task;
 use super::{Keeper, MAX_DRIFT, Then};
+use crate::Births;
 
 /// From one round to the next: drift is to be seen within two seconds.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
@@ -267,6 +268,11 @@ impl Keeper {
             return;
         };
         let parent = machine.tasks.get(&TaskKind::Control).copied();
+        let (asked, pid) = (machine.asked.clone(), machine.pid);
+        let births = match Births::new(&self.framework, &asked, Tid(pid)) {
+            Ok(births) => births,
+            Err(refusal) => return self.kill(id, refusal.to_string()),
+        };
         let (mut tasks, mut commands) = (Vec::new(), Vec::new());
         for &tid in strangers {
             let Some(machine) = self.machines.get(id) else {
@@ -279,9 +285,9 @@ impl Keeper {
                 return self.kill(id, format!("has over {MAX_STRANGERS} unannounced threads"));
             };
             // One that ended since it was listed is no stranger any more.
-            if let Ok((task, mut birth)) = self.born_task(id, &directory, kind, tid, parent) {
+            if let Ok(task) = self.born_task(id, &directory, kind, tid) {
                 tasks.push(task);
-                commands.append(&mut birth);
+                commands.append(&mut births.of(kind, task, tid, parent));
                 let text = format!("has an unannounced thread {}, taken in as {kind}", tid.0);
                 self.tell_of(id, "thread_found", &text);
             }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use container_core::{
-    Errno, Framework, GroupPath, HierarchyName, MachineName, Refusal, ViewAccess,
+    Command, Credentials, Errno, Framework, GroupPath, HierarchyName, MachineName, Refusal,
+    TaskKind, TaskName, ViewAccess,
 };
-use supervisor::AgentAccess;
 use supervisor::api::KnownMachine;
+use supervisor::{AgentAccess, Births};
 
 use super::Moves;
 use crate::spec::machine::restart_word;
@@ -100,6 +101,8 @@ fn is_the_same(
         [agent_has, agent_wants].map(|agent| format!("agent {}", said(&agent)))
     } else if has != wants {
         [has, wants].map(|config| format!("vsock {}", vsock(config)))
+    } else if asked.namespaces != wanted.namespaces {
+        [asked.namespaces, wanted.namespaces].map(|kinds| format!("namespaces {kinds}"))
     } else if asked.restart != wanted.restart {
         [asked.restart, wanted.restart].map(|restart| format!("restart {}", restart_word(restart)))
     } else {
@@ -111,6 +114,43 @@ fn is_the_same(
     };
     let rule = format!("machine {name} {has} {was} and the spec says {is}: {advice}");
     Err(Refusal::new(Errno::EBUSY, rule))
+}
+
+/// The groups that living machines with namespaces of their own were cloned into are no difference: make them in the
+/// target as the machines did, by a birth and an end.
+pub(super) fn keep_homes(
+    spec: &Spec,
+    framework: &Framework,
+    target: &mut Framework,
+) -> Result<(), Refusal> {
+    for machine in spec
+        .machines
+        .iter()
+        .filter(|one| !one.namespaces.is_empty())
+    {
+        let name = control(machine);
+        let Some(living) = framework
+            .task_by_name(&name)
+            .and_then(|id| framework.task(id))
+        else {
+            continue;
+        };
+        let new = machine.to_new();
+        let births = Births::new(target, &new, living.tid)?;
+        let task = target.allocate_task();
+        let mut commands = births.of(TaskKind::Control, task, living.tid, None);
+        commands.push(Command::Exit { task });
+        let plan = target.plan(&Credentials::ROOT, &commands)?;
+        target.commit(plan)?;
+    }
+    Ok(())
+}
+
+fn control(machine: &MachineSpec) -> TaskName {
+    TaskName {
+        machine: machine.name.clone(),
+        kind: TaskKind::Control,
+    }
 }
 
 /// Where the tasks of the spec's living machines are to go, by hierarchy.
@@ -125,8 +165,17 @@ pub(super) fn moves(spec: &Spec, framework: &Framework) -> BTreeMap<HierarchyNam
         let Some(machine) = machines.get(&task.name.machine) else {
             continue;
         };
+        // Below its group, where its namespaces have put it, it is where it is to be.
+        let named = framework.task_by_name(&control(machine));
+        let named = named.and_then(|control| framework.task(control));
+        let named = named.filter(|_| !machine.namespaces.is_empty());
+        let home = named.map(|control| format!("node_{}", control.tid));
+        let is_home = |at: &GroupPath, group: &GroupPath| {
+            at.parent().as_ref() == Some(group) && home.is_some() && at.name() == home.as_deref()
+        };
         for group in machine.groups_of(task.name.kind) {
-            if !task.groups.contains(&group) {
+            let is_in = |at: &GroupPath| *at == group || is_home(at, &group);
+            if !task.groups.iter().any(is_in) {
                 let hierarchy = moves.entry(group.hierarchy().clone()).or_default();
                 hierarchy.insert(task.id, group);
             }

@@ -49,6 +49,7 @@ impl Specs for Lines {
             },
             placement: Placement::default(),
             agent: None,
+            namespaces: host::Namespaces::NONE,
             restart: Restart::No,
         })
     }

@@ -322,3 +322,36 @@ fn machines_change_places_under_limits_that_have_room_for_one_each() {
     );
     assert_eq!(taken, expected[2..]);
 }
+
+#[test]
+fn the_group_that_a_machine_with_namespaces_was_cloned_into_stays() {
+    let text = |more: &str| {
+        let vm = vm("m", 1, "'n:/a'").replace("guest", "namespaces = ['net']\nguest");
+        format!("[hierarchy.n]\nsubsystems = ['ns', 'cpuset']\n[group.'n:/a']\n{more}{vm}")
+    };
+    let from = text("");
+    let mut now = started(&spec(&from));
+    let home: Vec<GroupPath> = now
+        .framework
+        .walk(&"n".parse().unwrap())
+        .unwrap()
+        .into_iter()
+        .filter(|group| group.tasks.len() == 4)
+        .map(|group| group.path)
+        .collect();
+    assert!(home[0].path().starts_with("/a/node_1"), "{home:?}");
+    let wanted = [spec(&from), spec(&text("[group.'n:/b']\n"))];
+    assert_eq!(lines(&difference(&wanted[0], &now).unwrap()), [""; 0]);
+    let more = difference(&wanted[1], &now).unwrap();
+    assert_eq!(
+        lines(&more),
+        ["mkdir n:/b", "set n:/b cpus 0-5", "set n:/b mems 0"]
+    );
+    carried_out(&mut now, &more);
+    let walk = now.framework.walk(&"n".parse().unwrap()).unwrap();
+    assert!(walk.iter().any(|group| group.path == home[0]));
+    // Nothing moves it elsewhere.
+    let elsewhere = text("[group.'n:/b']\n").replace("groups = ['n:/a']", "groups = ['n:/b']");
+    let refused = difference(&spec(&elsewhere), &now).unwrap_err().to_string();
+    assert!(refused.contains("EPERM"), "{refused}");
+}
