@@ -61,7 +61,7 @@ fn a_bad_machine_is_refused_with_its_line_and_both_operands() {
         (
             "vcpus = 2",
             "cpus = 2",
-            "a.toml:4: unknown key `cpus`, expected one of `memory`, `vcpus`, `guest`, `groups`, `agent`, `vsock`, `restart`, `task`".into(),
+            "a.toml:4: unknown key `cpus`, expected one of `memory`, `vcpus`, `guest`, `groups`, `agent`, `vsock`, `namespaces`, `restart`, `task`".into(),
         ),
         (
             "vcpus = 2",
