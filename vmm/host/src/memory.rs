@@ -11,7 +11,7 @@ use crate::{HostError, Process, procfs};
 /// x86-64 has one base page size.
 pub(crate) const PAGE_BYTES: u64 = 4096;
 
-/// `/proc/PID/statm`, kept open. One descriptor; a reading takes the kernel a microsecond or two, whatever the size
+/// `/proc/PID/statm`, kept open. One descriptor; a reading takes some 3 µs, whatever the size
 /// of the process.
 ///
 /// The open file belongs to the process and not to its number.

@@ -6,6 +6,7 @@ use actor::reply;
 use container_core::{Bytes, Command, Errno, TaskKind};
 
 use super::{ROOT, Stage, in_group, refused};
+use crate::keeper::Request;
 use crate::keeper::stage::{group, mkdir, write};
 use crate::{NewMachine, memory_needed};
 
@@ -98,8 +99,16 @@ fn what_a_process_holds_is_charged_and_too_much_of_it_is_its_end() {
     let held = memory.anonymous().unwrap();
     assert!(held > Bytes(0));
     stage.keeper.machines.get_mut(web).unwrap().memory = Some(memory);
-    stage.keeper.note_memory();
-    assert_eq!(figure(&stage, "usage_in_bytes"), held.to_string());
+    let (reply, answer) = reply();
+    stage.keeper.on_read(Request::Read {
+        by: ROOT,
+        group: group("m:/a"),
+        file: "memory.usage_in_bytes".into(),
+        reply,
+    });
+    // Whoever reads the file is told what the kernel says then.
+    let usage = answer.wait().unwrap().unwrap();
+    assert_eq!(usage, format!("{held}\n"));
     let row = stage.keeper.state().machines.remove(0);
     assert_eq!(row.resident_bytes, Some(held.0));
     stage.keeper.kill_swollen();
