@@ -215,3 +215,110 @@ fn memory_that_was_reserved_before_the_subsystem_was_mounted_is_the_roots() {
     bench.run(&[mount("n", &["memory"])]);
     assert_eq!(figures(&bench, "n:/"), [8, 8, 32, 0]);
 }
+
+/// A memory group of the kernel's without a task, gone when it is dropped.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new() -> Option<Scratch> {
+        let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+        let line = own
+            .lines()
+            .find(|line| line.split(':').nth(1) == Some("memory"))?;
+        let home = std::path::Path::new("/sys/fs/cgroup/memory")
+            .join(line.splitn(3, ':').nth(2)?.trim_start_matches('/'));
+        let path = home.join(format!("pinfold-test-{}", std::process::id()));
+        std::fs::create_dir(&path).ok()?;
+        Some(Scratch(path))
+    }
+
+    fn read(&self, file: &str) -> String {
+        let text = std::fs::read_to_string(self.0.join(file)).unwrap();
+        text.trim_end().to_owned()
+    }
+
+    /// The number of the errno, where the kernel has one.
+    fn write(&self, file: &str, value: &str) -> Result<(), Option<i32>> {
+        let written = std::fs::write(self.0.join(file), value);
+        written.map_err(|error| error.raw_os_error())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_limit_is_taken_and_reads_back_as_one_of_the_kernels() {
+    let Some(kernel) = Scratch::new() else {
+        println!("SKIPPED: no cgroup-v1 memory group can be made here");
+        return;
+    };
+    const LIMIT: &str = "memory.limit_in_bytes";
+    const INVALID: i32 = 22;
+    let mut bench = bench();
+    assert_eq!(
+        bench.read("m:/b", LIMIT),
+        kernel.read(LIMIT),
+        "of a new group"
+    );
+    for value in [
+        "0",
+        "4095",
+        "4096",
+        "8191",
+        "1k",
+        "1M",
+        " 1M",
+        "1M \n",
+        "64m",
+        "1G",
+        "1t",
+        "1P",
+        "1e",
+        "8E",
+        "-1",
+        " -1\n",
+        "-2",
+        "0x1000",
+        "0X10k",
+        "010000",
+        "0K",
+        "08",
+        "0x",
+        "0xg",
+        "abc",
+        "1Mx",
+        "1 M",
+        "1.5M",
+        "+4096",
+        "max",
+        "12 34",
+        "9223372036854775807",
+        "18446744073709551615",
+    ] {
+        let ours = bench.try_run(&[write("m:/b", LIMIT, value)]);
+        match kernel.write(LIMIT, value) {
+            Ok(()) => {
+                ours.unwrap();
+                assert_eq!(bench.read("m:/b", LIMIT), kernel.read(LIMIT), "{value:?}");
+            }
+            Err(errno) => {
+                assert_eq!(errno, Some(INVALID), "{value:?}");
+                assert_eq!(ours.unwrap_err().errno, EINVAL, "{value:?}");
+            }
+        }
+    }
+    for file in ["memory.failcnt", "memory.max_usage_in_bytes"] {
+        assert_eq!(kernel.write(file, "0"), Ok(()));
+        bench.run(&[write("m:/b", file, "0")]);
+    }
+    let read_only = write("m:/b", "memory.usage_in_bytes", "0");
+    assert_eq!(
+        kernel.write("memory.usage_in_bytes", "0"),
+        Err(Some(INVALID))
+    );
+    assert_eq!(bench.refused(read_only), EINVAL);
+}

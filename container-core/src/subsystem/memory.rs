@@ -492,17 +492,23 @@ mod tests {
             assert_eq!(parse_limit(text), Ok(Bytes(bytes)), "{text:?}");
         }
         for text in [
-            "abc", "-2", "1Mx", "1 M", "1.5M", "+1", "max", "1K1", "12 34", "0x", "0xg", "08", "K",
+            "abc", "-2", "1Mx", "1 M", "1.5M", "+1", "max", "1K1", "12 34", "0x", "0xg", "08",
         ] {
             let errno = parse_limit(text).unwrap_err().errno;
             assert_eq!(errno, Errno::EINVAL, "{text:?}");
         }
     }
 
-    /// The kernel takes a blank line for 0 and lets a number past 64 bits wrap around.
+    /// The kernel takes what has no digit, a blank line or `K`, for 0 and lets a number past 64 bits wrap around.
     #[test]
     fn a_limit_that_nobody_can_have_meant_is_refused() {
-        assert_eq!(parse_limit("\n").unwrap_err().errno, Errno::EINVAL);
+        for text in ["\n", "K", " "] {
+            assert_eq!(
+                parse_limit(text).unwrap_err().errno,
+                Errno::EINVAL,
+                "{text:?}"
+            );
+        }
         for text in ["18446744073709551616", "16E", "99999999999999999999999"] {
             assert_eq!(
                 parse_limit(text).unwrap_err().errno,
