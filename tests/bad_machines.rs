@@ -25,7 +25,7 @@ fn each_lie_is_found_out_and_named() {
     let lies = [
         ("garbage", "undecodable"),
         ("huge", "did not fit"),
-        ("version", "link version 3, not 2"),
+        ("version", "link version 4, not 3"),
         ("stranger", "does not have"),
         ("parent", "one thread announced twice"),
         ("few", "vcpu0 is missing"),
@@ -167,6 +167,35 @@ fn a_mute_machine_and_one_that_lives_on_after_its_end_are_given_up_after_a_bound
     run.line("mute.x: did not announce its threads in time");
     run.line("undead.x: could not be built: no will to live: was to end and lived on");
     assert_eq!(run.end().code, Some(1));
+}
+
+#[test]
+fn a_machine_that_does_not_hold_its_vcpu_or_says_so_and_does_not_is_killed() {
+    if !kvm() {
+        return;
+    }
+    let mut spec =
+        String::from("[hierarchy.state]\nsubsystems = [\"freezer\"]\n[group.\"state:/a\"]\n");
+    for lie in ["unheld", "runs-on"] {
+        spec += &format!(
+            "[vm.\"{lie}.x\"]\nmemory = \"16M\"\nvcpus = 1\nguest = {{ tiny = [\"exit\"] }}\n\
+             groups = [\"state:/a\"]\n"
+        );
+    }
+    let liar = liar();
+    let mut run = Run::start_with(&spec, &["--machine-program", liar.to_str().expect("utf-8")]);
+    run.all_running();
+    run.must("group set state:/a freezer.state FROZEN");
+    run.line("unheld.x: did not leave its guest in time");
+    run.line("runs-on.x: runs vcpu0, which it says is out of its guest");
+    let ended = run.end();
+    assert_eq!(ended.code, Some(1));
+    let frozen = ended
+        .report
+        .events
+        .iter()
+        .any(|event| event.text == "state:/a frozen");
+    assert!(frozen, "both are gone, and nobody is left to run");
 }
 
 #[test]

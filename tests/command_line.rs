@@ -214,6 +214,10 @@ fn a_spec_is_refused_by_its_line_under_the_name_that_was_given() {
     let create = ["vm", "create", &relative];
     let done = pinfold(&create, &[machine("starting", "null")]);
     assert_eq!(done.code, Some(0), "{}", done.err);
+    assert_eq!(done.asked, ["POST /v1/machines/web?wait=true\n{}"]);
+    let at_once = ["vm", "create", &relative, "--no-wait"];
+    let done = pinfold(&at_once, &[machine("starting", "null")]);
+    assert_eq!(done.code, Some(0), "{}", done.err);
     assert_eq!(done.asked, ["POST /v1/machines/web\n{}"]);
 }
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use management::{Machine, Report};
 use support::{Run, kvm};
@@ -190,4 +190,77 @@ groups = ["billing:/t"]
         ended.report
     );
     assert_conserved(&ended.report);
+}
+
+#[test]
+fn the_columns_of_a_bill_add_up_and_stand_where_its_threads_were_pinned() {
+    let Some((_, cpu)) = support::two_cpus().filter(|_| kvm()) else {
+        return;
+    };
+    let spec = format!(
+        r#"
+[hierarchy.placement]
+subsystems = ["cpuset"]
+[hierarchy.billing]
+subsystems = ["cpuacct"]
+[group."placement:/pen"]
+files = {{ "cpuset.cpus" = "{cpu}" }}
+[group."billing:/t"]
+[vm.m]
+memory = "16M"
+vcpus = 1
+guest = {{ tiny = ["print up", "forever"] }}
+groups = ["placement:/pen", "billing:/t"]
+[vm.other]
+memory = "16M"
+vcpus = 1
+guest = {{ tiny = ["halt"] }}
+"#
+    );
+    let mut run = Run::start(&spec);
+    run.line("m | vcpu0: up");
+    let number = |text: &str| text.trim().parse::<u64>().expect("a number");
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while number(&run.file("billing:/t", "cpuacct.load")) == 0 {
+        assert!(Instant::now() < give_up, "no interval of 10 s is ever over");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // One CPU, which also others use; the interval is measured, and so nearly is what was used in it.
+    let load = number(&run.file("billing:/t", "cpuacct.load"));
+    assert!(load <= 105, "{load} percent of one CPU");
+    run.must("vm stop --force m");
+    run.report_where("m has ended", |report| {
+        report
+            .tasks
+            .iter()
+            .all(|task| !task.name.starts_with("m/") || !task.alive)
+    });
+    let usage = number(&run.file("billing:/t", "cpuacct.usage"));
+    let columns = run.file("billing:/t", "cpuacct.usage_percpu");
+    let columns: Vec<u64> = columns.split_whitespace().map(number).collect();
+    assert_eq!(columns.iter().sum::<u64>(), usage, "{columns:?}");
+    assert!(
+        columns[cpu as usize] >= usage / 10 * 9,
+        "{columns:?} with all pinned to {cpu}"
+    );
+    let report = run.report();
+    let row = |name: &str| {
+        report
+            .groups
+            .iter()
+            .find(|group| group.group == name)
+            .cloned()
+    };
+    assert_eq!(
+        row("billing:/t").expect("it is there").usage_ns,
+        Some(usage)
+    );
+    run.must("group set billing:/t cpuacct.usage 0");
+    let columns = run.file("billing:/t", "cpuacct.usage_percpu");
+    assert!(
+        columns.split_whitespace().all(|column| column == "0"),
+        "{columns}"
+    );
+    run.must("vm stop --force other");
+    run.end();
 }

@@ -4,6 +4,8 @@ mod support;
 
 #[path = "serve/apply.rs"]
 mod apply;
+#[path = "serve/apply_machines.rs"]
+mod apply_machines;
 #[path = "serve/asking.rs"]
 mod asking;
 #[path = "serve/groups.rs"]
@@ -12,6 +14,8 @@ mod groups;
 mod machines;
 #[path = "serve/rights.rs"]
 mod rights;
+#[path = "serve/threads.rs"]
+mod threads;
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -173,6 +177,8 @@ fn a_supervisor_that_is_killed_leaves_no_machine_and_its_successor_takes_the_soc
     let process = host::Process::open(first.pid()).expect("a pidfd of our child");
     process.kill().expect("our child can be killed");
     eventually("its machine has gone too", || !lives(pid));
+    // Its lock goes with its last descriptor, which may be after its machine.
+    eventually("it has gone itself", || !lives(first.pid()));
     assert!(first.socket().exists(), "nobody was there to remove it");
     let _second = first.follow(&["serve", "--state-dir", "state"]);
     eventually("a successor answers", || {

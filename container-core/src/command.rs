@@ -1,5 +1,7 @@
 //! What can be asked of the framework, and the plan it answers with.
 
+use std::collections::BTreeSet;
+
 use crate::{
     Bytes, Effect, Generation, GroupPath, HierarchyName, HostResources, TaskId, TaskName, Tid,
 };
@@ -76,6 +78,22 @@ impl Plan {
     /// The framework generation that the checks were made against.
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// Whether it changes groups, or moves a task that lived before. A task's birth, its way into its first groups and
+    /// what is reserved for it there do not, nor does its end. A group that is made for it does.
+    pub fn changes_groups(&self) -> bool {
+        let mut born = BTreeSet::new();
+        let mut is_change = |command: &Command| match command {
+            Command::Fork { task, .. } => {
+                born.insert(*task);
+                false
+            }
+            Command::Exit { .. } => false,
+            Command::Attach { task, .. } | Command::Reserve { task, .. } => !born.contains(task),
+            _ => true,
+        };
+        self.host.is_some() || self.commands.iter().any(&mut is_change)
     }
 
     /// The commands, as asked.

@@ -2,8 +2,11 @@
 //!
 //! What a subsystem knows of a group is not here: each keeps its own, keyed by group.
 
+use std::hash::{BuildHasher, RandomState};
+
 use crate::css_set::CssSets;
 use crate::group::{DUMMY, Group, GroupId, Hierarchy, HierarchyId, HierarchyState};
+use crate::index::Index;
 use crate::slab::Slab;
 use crate::subsystem::{SubsystemId, Subsystems};
 use crate::table::{TaskSlot, TaskTable};
@@ -14,6 +17,9 @@ pub(crate) struct Core {
     pub host: HostResources,
     pub hierarchies: Slab<Hierarchy>,
     pub groups: Slab<Group>,
+    by_path: Index<Group>,
+    /// Paths are chosen by whoever may make groups, and so their hashes are not to be foreseen.
+    path_hasher: RandomState,
     pub css: CssSets,
     pub tasks: TaskTable,
     /// The hierarchy that each subsystem sits on, by subsystem id.
@@ -27,13 +33,15 @@ impl Core {
             host,
             hierarchies: Slab::new(),
             groups: Slab::new(),
+            by_path: Index::new(),
+            path_hasher: RandomState::new(),
             css: CssSets::new(),
             tasks: TaskTable::new(),
             bindings: [DUMMY; Subsystems::COUNT],
         };
         let dummy = core.new_hierarchy(HierarchyName::dummy());
         let root = core.hierarchies[dummy].root;
-        core.new_css_set([Some(root)].into());
+        core.new_css_set([Some(root)].into_iter().collect());
         core
     }
 
@@ -55,6 +63,42 @@ impl Core {
         });
         self.groups[root].hierarchy = hierarchy;
         hierarchy
+    }
+
+    /// A group, in its tree, by its path; roots are not asked for.
+    pub fn group_at(&self, hierarchy: HierarchyId, path: &str) -> Option<GroupId> {
+        self.by_path.find(self.path_hash(hierarchy, path), |group| {
+            let group = &self.groups[group];
+            group.hierarchy == hierarchy && group.path.path() == path
+        })
+    }
+
+    /// The group is found by its path from now on.
+    pub fn list_path(&mut self, group: GroupId) {
+        let Group {
+            hierarchy, path, ..
+        } = &self.groups[group];
+        let hash = self.path_hash(*hierarchy, path.path());
+        self.by_path.insert(hash, group);
+    }
+
+    /// It is found no more; to be asked before the path changes.
+    pub fn unlist_path(&mut self, group: GroupId) {
+        let Group {
+            hierarchy, path, ..
+        } = &self.groups[group];
+        let hash = self.path_hash(*hierarchy, path.path());
+        self.by_path.remove(hash, group);
+    }
+
+    /// Groups that are found by their paths.
+    pub fn listed_paths(&self) -> usize {
+        self.by_path.len()
+    }
+
+    fn path_hash(&self, hierarchy: HierarchyId, path: &str) -> u32 {
+        let hash = self.path_hasher.hash_one((hierarchy, path));
+        (hash >> 32) as u32
     }
 
     /// The root of the hierarchy that a subsystem sits on.

@@ -7,12 +7,16 @@
 //! A set is in the hash exactly while it has tasks; the first one, the root css_set, always. A set
 //! that lost its last task is parked until the batch is settled, so that undoing finds it in place.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::Tid;
 use crate::core::Core;
 use crate::group::{GroupId, HierarchyId};
-use crate::slab::{Id, Linked, List, Node, Slab};
+use crate::index::{Index, hash_all};
+use crate::slab::{Id, Linked, Node, Slab};
 use crate::table::{Task, TaskSlot};
 
 pub(crate) type CssSetId = Id<CssSet>;
@@ -21,16 +25,63 @@ pub(crate) type LinkId = Id<Link>;
 /// The root css_set: the root group in every hierarchy. It is never freed.
 pub(crate) const INIT_CSS_SET: CssSetId = Id::FIRST;
 
-/// The groups of a set, by hierarchy slot; None in the slot of a hierarchy that is gone.
-pub(crate) type Key = Arc<[Option<GroupId>]>;
-
-/// One distinct assignment.
+/// The groups of a set, by hierarchy slot; None in the slot of a hierarchy that is gone. As many as most
+/// hosts have stand in the set itself.
 #[derive(Clone)]
+pub(crate) enum Key {
+    Few(u8, [Option<GroupId>; Key::FEW]),
+    Many(Arc<[Option<GroupId>]>),
+}
+
+impl Key {
+    const FEW: usize = 7;
+}
+
+impl Deref for Key {
+    type Target = [Option<GroupId>];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Key::Few(len, groups) => &groups[..usize::from(*len)],
+            Key::Many(groups) => groups,
+        }
+    }
+}
+
+impl FromIterator<Option<GroupId>> for Key {
+    fn from_iter<I: IntoIterator<Item = Option<GroupId>>>(groups: I) -> Key {
+        let mut groups = groups.into_iter();
+        let (mut few, mut len) = ([None; Key::FEW], 0);
+        while let Some(group) = groups.next() {
+            let Some(place) = few.get_mut(len) else {
+                let all = few.into_iter().chain([group]).chain(groups);
+                return Key::Many(all.collect());
+            };
+            *place = group;
+            len += 1;
+        }
+        Key::Few(len as u8, few)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(out)
+    }
+}
+
+/// One distinct assignment; a cache line, and on one.
+#[derive(Clone)]
+#[repr(align(64))]
 pub(crate) struct CssSet {
     pub key: Key,
-    pub links: Vec<LinkId>,
-    pub tasks: List<Task>,
+    /// The first of its links; each knows the next.
+    links: Option<LinkId>,
+    /// In the order of the file `tasks`, which is also all that it takes to write one.
+    pub tasks: BTreeSet<Tid>,
 }
+
+const _: () = assert!(size_of::<Option<CssSet>>() == 64);
 
 /// One css_set in the list of one of its groups.
 #[derive(Clone)]
@@ -38,6 +89,8 @@ pub(crate) struct Link {
     pub set: CssSetId,
     group: GroupId,
     node: Node<Link>,
+    /// The next of the same set.
+    next: Option<LinkId>,
 }
 
 impl Linked for Link {
@@ -55,7 +108,7 @@ impl Linked for Link {
 pub(crate) struct CssSets {
     pub sets: Slab<CssSet>,
     pub links: Slab<Link>,
-    by_key: HashMap<Key, CssSetId>,
+    by_key: Index<CssSet>,
     parked: Vec<CssSetId>,
 }
 
@@ -64,14 +117,40 @@ impl CssSets {
         CssSets {
             sets: Slab::new(),
             links: Slab::new(),
-            by_key: HashMap::new(),
+            by_key: Index::new(),
             parked: Vec::new(),
         }
     }
 
     /// The set in the hash for these groups.
-    pub fn find(&self, key: &[Option<GroupId>]) -> Option<CssSetId> {
-        self.by_key.get(key).copied()
+    pub fn find(&self, key: impl Iterator<Item = Option<GroupId>> + Clone) -> Option<CssSetId> {
+        let is_it = |set| self.sets[set].key.iter().copied().eq(key.clone());
+        self.by_key.find(hash_of(key.clone()), is_it)
+    }
+
+    /// The groups of a set with another one in one hierarchy.
+    fn key_with(
+        &self,
+        base: CssSetId,
+        hierarchy: HierarchyId,
+        group: GroupId,
+    ) -> impl Iterator<Item = Option<GroupId>> + Clone {
+        let groups = self.sets[base].key.iter().enumerate();
+        groups.map(move |(slot, before)| match slot == hierarchy.index() {
+            true => Some(group),
+            false => *before,
+        })
+    }
+
+    /// The groups of one set.
+    pub fn groups_of(&self, set: CssSetId) -> impl Iterator<Item = GroupId> {
+        self.sets[set].key.iter().flatten().copied()
+    }
+
+    /// The links of one set.
+    pub fn links_of(&self, set: CssSetId) -> impl Iterator<Item = LinkId> {
+        let first = self.sets[set].links;
+        std::iter::successors(first, |link| self.links[*link].next)
     }
 
     /// Sets in the hash.
@@ -80,15 +159,18 @@ impl CssSets {
     }
 
     fn hash(&mut self, set: CssSetId) {
-        self.by_key.insert(self.sets[set].key.clone(), set);
+        let hash = hash_of(self.sets[set].key.iter().copied());
+        self.by_key.insert(hash, set);
     }
 
     fn unhash(&mut self, set: CssSetId) {
-        let key = &self.sets[set].key;
-        if self.by_key.get(key) == Some(&set) {
-            self.by_key.remove(key);
-        }
+        let hash = hash_of(self.sets[set].key.iter().copied());
+        self.by_key.remove(hash, set);
     }
+}
+
+fn hash_of(key: impl Iterator<Item = Option<GroupId>>) -> u32 {
+    hash_all(key.map(|group| group.map_or(0, |group| group.index() as u32 + 1)))
 }
 
 impl Core {
@@ -99,20 +181,31 @@ impl Core {
         hierarchy: HierarchyId,
         group: GroupId,
     ) -> CssSetId {
-        let mut key = self.css.sets[base].key.to_vec();
-        key[hierarchy.index()] = Some(group);
-        match self.css.find(&key) {
+        match self.find_css_set(base, hierarchy, group) {
             Some(set) => set,
-            None => self.new_css_set(key.into()),
+            None => {
+                let key = self.css.key_with(base, hierarchy, group).collect();
+                self.new_css_set(key)
+            }
         }
+    }
+
+    /// The set that differs from `base` in one hierarchy only, if there is one.
+    pub fn find_css_set(
+        &self,
+        base: CssSetId,
+        hierarchy: HierarchyId,
+        group: GroupId,
+    ) -> Option<CssSetId> {
+        self.css.find(self.css.key_with(base, hierarchy, group))
     }
 
     /// A set of no tasks; whoever asks lets one join at once.
     pub fn new_css_set(&mut self, key: Key) -> CssSetId {
         let set = self.css.sets.insert(CssSet {
             key,
-            links: Vec::new(),
-            tasks: List::new(),
+            links: None,
+            tasks: BTreeSet::new(),
         });
         self.link_groups(set);
         if set == INIT_CSS_SET {
@@ -123,11 +216,12 @@ impl Core {
 
     /// Put a task, which is in no set, into one.
     pub fn join(&mut self, task: TaskSlot, set: CssSetId) {
-        if self.css.sets[set].tasks.is_empty() {
+        if self.css.sets[set].tasks.is_empty() && set != INIT_CSS_SET {
             self.css.hash(set);
         }
-        self.css.sets[set].tasks.push(&mut self.tasks.slots, task);
-        self.tasks.slots[task].css_set = set;
+        let member = &mut self.tasks.slots[task];
+        member.css_set = set;
+        self.css.sets[set].tasks.insert(member.tid);
         for group in self.css.sets[set].key.iter().flatten() {
             self.groups[*group].tasks += 1;
         }
@@ -135,11 +229,13 @@ impl Core {
 
     /// Take a task out of its set.
     pub fn leave(&mut self, task: TaskSlot) -> CssSetId {
-        let set = self.tasks.slots[task].css_set;
+        let Task {
+            css_set: set, tid, ..
+        } = self.tasks.slots[task];
         for group in self.css.sets[set].key.iter().flatten() {
             self.groups[*group].tasks -= 1;
         }
-        self.css.sets[set].tasks.unlink(&mut self.tasks.slots, task);
+        self.css.sets[set].tasks.remove(&tid);
         if self.css.sets[set].tasks.is_empty() && set != INIT_CSS_SET {
             self.css.unhash(set);
             self.css.parked.push(set);
@@ -185,12 +281,18 @@ impl Core {
         }
     }
 
-    /// The tasks of one group, in no order.
-    pub fn tasks_in(&self, group: GroupId) -> impl Iterator<Item = TaskSlot> + '_ {
+    /// The css_sets of one group.
+    pub fn css_sets_of(&self, group: GroupId) -> impl Iterator<Item = &CssSet> {
         let links = self.groups[group].css_sets.iter(&self.css.links);
-        links.flat_map(|link| {
-            let set = self.css.links[link].set;
-            self.css.sets[set].tasks.iter(&self.tasks.slots)
+        links.map(|link| &self.css.sets[self.css.links[link].set])
+    }
+
+    /// The tasks of one group, in no order.
+    pub fn tasks_in(&self, group: GroupId) -> impl Iterator<Item = TaskSlot> {
+        let tids = self.css_sets_of(group).flat_map(|set| &set.tasks);
+        tids.map(|tid| {
+            let task = self.tasks.with_tid(*tid);
+            task.expect("who is in a set is listed")
         })
     }
 
@@ -201,25 +303,28 @@ impl Core {
     }
 
     fn link_groups(&mut self, set: CssSetId) {
-        for group in self.css.sets[set].key.clone().iter().flatten() {
-            let link = Link {
+        let CssSet { key, links, .. } = &mut self.css.sets[set];
+        for group in key.iter().flatten() {
+            let link = self.css.links.insert(Link {
                 set,
                 group: *group,
                 node: Node::default(),
-            };
-            let link = self.css.links.insert(link);
+                next: *links,
+            });
             self.groups[*group].css_sets.push(&mut self.css.links, link);
-            self.css.sets[set].links.push(link);
+            *links = Some(link);
         }
     }
 
     fn unlink_groups(&mut self, set: CssSetId) {
-        for link in std::mem::take(&mut self.css.sets[set].links) {
-            let group = self.css.links[link].group;
+        let mut first = self.css.sets[set].links.take();
+        while let Some(link) = first {
+            let Link { group, next, .. } = self.css.links[link];
             self.groups[group]
                 .css_sets
                 .unlink(&mut self.css.links, link);
             self.css.links.remove(link);
+            first = next;
         }
     }
 }

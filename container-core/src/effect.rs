@@ -18,6 +18,17 @@ pub enum Effect {
         /// What it was confined to, for the rollback; None for a task that was never pinned.
         before: Option<CpuSet>,
     },
+    /// Keep the vCPU out of its guest from now on. It is out once its machine says so, which is told to
+    /// [`note_held`](crate::Framework::note_held).
+    Freeze {
+        /// Whom; perhaps born in the same batch.
+        task: TaskId,
+    },
+    /// Let the vCPU into its guest again.
+    Thaw {
+        /// Whom.
+        task: TaskId,
+    },
     /// Read the task's counters exactly and charge them before it changes groups (or is reset).
     Sample {
         /// Whose; never one born in the same batch.

@@ -36,6 +36,10 @@ pub enum Event {
         file: String,
         value: String,
     },
+    /// All vCPUs of a freezing group, and of those below it, are out of their guests.
+    GroupFrozen { group: GroupPath },
+    /// A group that was freezing, or frozen, is not any more.
+    GroupThawed { group: GroupPath },
     /// A group with notify_on_release became empty. `agent` is the hierarchy's release_agent at that
     /// moment, None where it is empty.
     Released {

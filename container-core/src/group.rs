@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::css_set::Link;
 use crate::slab::{Id, List};
-use crate::{GroupPath, HierarchyName};
+use crate::{Generation, GroupPath, HierarchyName};
 
 pub(crate) type GroupId = Id<Group>;
 pub(crate) type HierarchyId = Id<Hierarchy>;
@@ -36,24 +36,29 @@ pub(crate) struct HierarchyState {
     pub release_agent: Arc<str>,
 }
 
-/// A node of a hierarchy.
+/// A node of a hierarchy. What a task's coming and going touches is in the first of two cache lines.
 #[derive(Clone)]
+#[repr(C, align(64))]
 pub(crate) struct Group {
     pub path: GroupPath,
     pub hierarchy: HierarchyId,
     pub parent: Option<GroupId>,
-    pub children: BTreeMap<Box<str>, GroupId>,
+    /// Tasks in this very group: the sum over its css_sets.
+    pub tasks: u32,
+    pub css_sets: List<Link>,
+    /// The commit that last changed who is in it, or made it.
+    pub changed: Generation,
     /// 0 for the root.
     pub depth: u32,
     /// Groups below, at any depth.
     pub descendants: u32,
-    /// Tasks in this very group: the sum over its css_sets.
-    pub tasks: u32,
-    pub css_sets: List<Link>,
+    pub children: BTreeMap<Box<str>, GroupId>,
     pub attributes: Attributes,
     /// Removed, and freed when the batch is settled: until then it can come back.
     pub offline: bool,
 }
+
+const _: () = assert!(size_of::<Option<Group>>() == 128);
 
 /// What a command can change about a group; one entry of the undo log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +111,7 @@ impl Group {
             descendants: 0,
             tasks: 0,
             css_sets: List::new(),
+            changed: Generation::default(),
             attributes: parent.map_or(Attributes::ROOT, |(_, group)| group.attributes.inherited()),
             offline: false,
         }

@@ -14,6 +14,7 @@ mod effect;
 mod event;
 mod framework;
 mod group;
+mod index;
 mod name;
 mod quantity;
 mod refusal;
@@ -30,10 +31,11 @@ pub use credentials::Credentials;
 pub use effect::Effect;
 pub use event::Event;
 pub use framework::{
-    Framework, Generation, GroupInfo, HierarchyInfo, HostResources, Ledger, Owner, TaskInfo,
+    Framework, Generation, GroupInfo, GroupsGeneration, HierarchyInfo, HostResources, Ledger,
+    MAX_TASK_PAGE, Owner, TaskCursor, TaskInfo, TaskPage,
 };
 pub use name::{GroupPath, HierarchyName, MachineName};
-pub use quantity::{Bytes, Cycles, Nanoseconds, Reading, Usage};
+pub use quantity::{Bytes, Cycles, Nanoseconds, Observation, Reading, Usage};
 pub use refusal::{Errno, Refusal};
 pub use subsystem::memory::MachineMemory;
 pub use task::{TaskId, TaskKind, TaskName, Tid};

@@ -144,6 +144,18 @@ impl GroupPath {
         let above = if self.is_root() { "" } else { &self.path };
         GroupPath::new(&self.hierarchy, &format!("{above}/{name}"))
     }
+
+    /// Where this group is once group `from` is called `to`: elsewhere only if it is that group or stands below it.
+    pub fn after_rename(&self, from: &GroupPath, to: &GroupPath) -> GroupPath {
+        let rest = self.path.strip_prefix(from.path());
+        match rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+            Some(rest) if self.hierarchy == from.hierarchy => GroupPath {
+                hierarchy: to.hierarchy.clone(),
+                path: format!("{}{rest}", to.path).into(),
+            },
+            _ => self.clone(),
+        }
+    }
 }
 
 impl GroupPath {
@@ -331,5 +343,21 @@ mod tests {
         }
         assert!(long[..64].parse::<HierarchyName>().is_ok());
         assert!(long[..65].parse::<HierarchyName>().is_err());
+    }
+
+    #[test]
+    fn a_rename_takes_a_group_and_those_below_it_along_and_no_namesake() {
+        let group = |text: &str| text.parse::<GroupPath>().unwrap();
+        let (from, to) = (group("p:/a/b"), group("p:/a/c"));
+        for (was, is) in [
+            ("p:/a/b", "p:/a/c"),
+            ("p:/a/b/x/y", "p:/a/c/x/y"),
+            ("p:/a/bb", "p:/a/bb"),
+            ("p:/a", "p:/a"),
+            ("p:/", "p:/"),
+            ("q:/a/b", "q:/a/b"),
+        ] {
+            assert_eq!(group(was).after_rename(&from, &to), group(is), "{was}");
+        }
     }
 }

@@ -24,6 +24,17 @@ pub struct Reading {
     pub cycles: Cycles,
 }
 
+/// Where a task was found, and how it spent its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// The host CPU that it runs on, or ran on last.
+    pub cpu: u32,
+    /// Its time in user mode since the last observation, in any unit.
+    pub user: u64,
+    /// Its time in the kernel since the last observation, in the same.
+    pub system: u64,
+}
+
 /// What was used, by a task or a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {

@@ -105,6 +105,12 @@ impl Refusal {
     }
 }
 
+/// `1 task`, `2 tasks`.
+pub(crate) fn count(number: impl Into<u64>, one: &str, many: &str) -> String {
+    let number = number.into();
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 impl From<&str> for Part {
     fn from(words: &str) -> Part {
         Part::Words(words.into())

@@ -77,17 +77,22 @@ impl<T> fmt::Debug for Id<T> {
     }
 }
 
+/// Entries of one piece of a slab. A slab grows by pieces and never moves what it has: no command pays
+/// for the copying of all the others, and no room of twice the size is left behind.
+const PIECE: usize = 256;
+
 /// Entries by id.
 #[derive(Clone)]
 pub(crate) struct Slab<T> {
-    entries: Vec<Option<T>>,
+    /// All full but the last.
+    pieces: Vec<Vec<Option<T>>>,
     free: Vec<Id<T>>,
 }
 
 impl<T> Slab<T> {
     pub fn new() -> Slab<T> {
         Slab {
-            entries: Vec::new(),
+            pieces: Vec::new(),
             free: Vec::new(),
         }
     }
@@ -95,18 +100,22 @@ impl<T> Slab<T> {
     pub fn insert(&mut self, entry: T) -> Id<T> {
         match self.free.pop() {
             Some(id) => {
-                self.entries[id.index()] = Some(entry);
+                *self.place(id) = Some(entry);
                 id
             }
             None => {
-                self.entries.push(Some(entry));
-                Id::new(self.entries.len() - 1)
+                let slots = self.slots();
+                if slots == self.pieces.len() * PIECE {
+                    self.pieces.push(Vec::with_capacity(PIECE));
+                }
+                self.pieces[slots / PIECE].push(Some(entry));
+                Id::new(slots)
             }
         }
     }
 
     pub fn remove(&mut self, id: Id<T>) -> Option<T> {
-        let entry = self.entries[id.index()].take();
+        let entry = self.place(id).take();
         if entry.is_some() {
             self.free.push(id);
         }
@@ -114,17 +123,33 @@ impl<T> Slab<T> {
     }
 
     pub fn get(&self, id: Id<T>) -> Option<&T> {
-        self.entries.get(id.index())?.as_ref()
+        let index = id.index();
+        self.pieces.get(index / PIECE)?.get(index % PIECE)?.as_ref()
     }
 
     /// Entries in the slab.
     pub fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.slots() - self.free.len()
     }
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Id<T>, &T)> {
-        let entries = self.entries.iter().enumerate();
-        entries.filter_map(|(index, entry)| Some((Id::new(index), entry.as_ref()?)))
+        let pieces = self.pieces.iter().enumerate();
+        pieces.flat_map(|(number, piece)| {
+            let entries = piece.iter().enumerate();
+            entries.filter_map(move |(index, entry)| {
+                Some((Id::new(number * PIECE + index), entry.as_ref()?))
+            })
+        })
+    }
+
+    /// Slots that there are, free ones included.
+    fn slots(&self) -> usize {
+        let full = self.pieces.len().saturating_sub(1) * PIECE;
+        full + self.pieces.last().map_or(0, Vec::len)
+    }
+
+    fn place(&mut self, id: Id<T>) -> &mut Option<T> {
+        &mut self.pieces[id.index() / PIECE][id.index() % PIECE]
     }
 }
 
@@ -132,15 +157,13 @@ impl<T> Index<Id<T>> for Slab<T> {
     type Output = T;
 
     fn index(&self, id: Id<T>) -> &T {
-        self.entries[id.index()]
-            .as_ref()
-            .expect("ids are dropped before their entries")
+        self.get(id).expect("ids are dropped before their entries")
     }
 }
 
 impl<T> IndexMut<Id<T>> for Slab<T> {
     fn index_mut(&mut self, id: Id<T>) -> &mut T {
-        self.entries[id.index()]
+        self.place(id)
             .as_mut()
             .expect("ids are dropped before their entries")
     }
@@ -172,20 +195,11 @@ pub(crate) trait Linked: Sized {
 #[derive(Clone)]
 pub(crate) struct List<T> {
     head: Option<Id<T>>,
-    len: u32,
 }
 
 impl<T: Linked> List<T> {
     pub fn new() -> List<T> {
-        List { head: None, len: 0 }
-    }
-
-    pub fn len(&self) -> usize {
-        self.len as usize
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
+        List { head: None }
     }
 
     /// Put an entry, which is in no list, at the head.
@@ -198,7 +212,6 @@ impl<T: Linked> List<T> {
             slab[head].node_mut().previous = Some(id);
         }
         self.head = Some(id);
-        self.len += 1;
     }
 
     /// Take out an entry that is in this list.
@@ -211,7 +224,6 @@ impl<T: Linked> List<T> {
         if let Some(next) = next {
             slab[next].node_mut().previous = previous;
         }
-        self.len -= 1;
     }
 
     pub fn iter<'a>(&self, slab: &'a Slab<T>) -> impl Iterator<Item = Id<T>> + use<'a, T> {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::{Errno, MachineName, Refusal};
 
 /// A task, never reused as long as the framework lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u64);
 
 /// The host's thread id of a task: a label that the host may reuse after the task's death.

@@ -530,10 +530,12 @@ fn the_state_is_told_in_the_formats_of_proc() {
     let header = "#subsystem\thierarchy\tnum_groups\tenabled\n";
     let rows = "cpuset\t1\t2\t1\ncpuacct\t2\t1\t1\ndebug\t1\t2\t1\n";
     // A subsystem that is not mounted has no hierarchy and one group.
-    let unmounted = "memory\t0\t1\t1\n";
+    let unmounted = ["freezer", "memory", "ns"].map(|name| format!("{name}\t0\t1\t1\n"));
     let table = bench.framework.proc_groups();
     assert!(table.starts_with(&format!("{header}{rows}")), "{table}");
-    assert!(table.contains(unmounted), "{table}");
+    for row in unmounted {
+        assert!(table.contains(&row), "{table}");
+    }
 }
 
 #[test]
@@ -584,7 +586,7 @@ fn files_tell_of_the_groups_below() {
         bench.framework.files(&group("p:/a")).unwrap().len(),
         6 + 8 + 6
     );
-    assert_eq!(bench.framework.files(&group("b:/")).unwrap().len(), 7 + 2);
+    assert_eq!(bench.framework.files(&group("b:/")).unwrap().len(), 7 + 5);
 }
 
 #[test]
@@ -632,4 +634,36 @@ fn a_copy_goes_its_own_way_and_says_whose_a_group_is() {
         mode: 0o700,
     };
     assert_eq!(framework.owner(&group("p:/a")), Ok(owner));
+}
+
+#[test]
+fn births_and_ends_are_no_change_of_the_groups_and_moves_are() {
+    let mut bench = Bench::new();
+    bench.run(&mkcpuset("p:/gold", "0"));
+    let changes = |bench: &mut Bench, commands: &[Command]| {
+        let count = |framework: &Framework| {
+            let commits = framework.generation().0;
+            (commits, framework.groups_generation().0)
+        };
+        let before = count(&bench.framework);
+        bench.run(commands);
+        let after = count(&bench.framework);
+        (after.0 - before.0, after.1 - before.1)
+    };
+    let (task, fork) = bench.fork_command("web/vcpu0", None);
+    let birth = [fork, attach("p:/gold", task), reserve(task, 4096)];
+    assert_eq!(changes(&mut bench, &birth), (1, 0));
+    for change in [
+        attach("p:/", task),
+        write("p:/gold", "notify_on_release", "1"),
+        reserve(task, 8192),
+        rename("p:/gold", "gilt"),
+        mkdir("p:/new"),
+        rmdir("p:/new"),
+        clone(task, "cpuset"),
+    ] {
+        let counted = changes(&mut bench, std::slice::from_ref(&change));
+        assert_eq!(counted, (1, 1), "{change:?}");
+    }
+    assert_eq!(changes(&mut bench, &[exit(task)]), (1, 0));
 }

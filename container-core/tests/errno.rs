@@ -50,7 +50,7 @@ fn groups_are_made_removed_and_renamed_with_the_kernels_errnos() {
         (rmdir("p:/a/tasks"), ENOTDIR),
         (rmdir("p:/none"), ENOENT),
         (rename("p:/a", "c"), EEXIST),
-        (rename("p:/a", "tasks"), EEXIST),
+        (rename("p:/a", "tasks"), ENOTDIR),
         (rename("p:/a", "c/a"), EIO),
         (rename("p:/a", "x\ny"), EINVAL),
         (rename("p:/a", &"x".repeat(256)), ENAMETOOLONG),
@@ -110,6 +110,7 @@ fn cpuset_values_are_refused_with_the_kernels_errnos() {
         ("p:/a", "cpuset.sched_load_balance", "0", EINVAL),
         ("p:/a", "cpuset.placement", "two-to-one", EINVAL),
         ("p:/a", "cpuset.effective_cpus", "0", EINVAL),
+        ("p:/a", "cpuset.effective_cpus", &oversized, E2BIG),
         ("p:/a", "cpuset.none", "0", ENOENT),
         ("p:/a", "in", "0", EISDIR),
         ("p:/a", "release_agent", "/bin/true", ENOENT),
@@ -142,6 +143,7 @@ fn values_that_the_kernel_takes_are_taken() {
         ("cpuset.cpu_exclusive", "2", "1"),
         ("cpuset.cpu_exclusive", "0x0\n", "0"),
         ("cpuset.sched_load_balance", "1", "1"),
+        ("cpuset.effective_cpus", "", ""),
         ("notify_on_release", "2", "1"),
         ("cgroup.clone_children", "1", "1"),
         ("cgroup.max.depth", " 3 \n", "3"),
@@ -167,6 +169,17 @@ fn exclusive_sets_are_refused_in_either_order() {
     assert_eq!(
         bench.refused(write("p:/a", "cpuset.cpu_exclusive", "0")),
         EBUSY
+    );
+    bench.run(&[
+        write("p:/a/in", "cpuset.cpu_exclusive", "0"),
+        mkdir("p:/a/x"),
+        write("p:/a/x", "cpuset.cpus", "1"),
+        write("p:/a/x", "cpuset.cpu_exclusive", "1"),
+    ]);
+    assert_eq!(
+        bench.refused(write("p:/a/x", "cpuset.cpus", "\n")),
+        EBUSY,
+        "an exclusive group keeps some CPU"
     );
     bench.run(&[write("p:/new", "cpuset.cpus", "2")]);
     assert_eq!(
@@ -291,6 +304,8 @@ fn who_has_no_right_is_refused() {
         (mkdir("p:/x"), EACCES),
         (rmdir("p:/new"), EACCES),
         (rename("p:/u", "v"), EACCES),
+        (rename("p:/u", "tasks"), EACCES),
+        (rename("p:/u", "x\ny"), EACCES),
         (write("p:/a", "notify_on_release", "1"), EACCES),
         (write("p:/u", "cpuset.effective_cpus", "1"), EACCES),
         (write("p:/", "release_agent", "/bin/true"), EACCES),

@@ -242,7 +242,7 @@ fn a_group_with_a_path_too_long_to_be_said_is_left_out() {
     }
     assert_eq!((seen.len(), house.tree("p").len()), (3, 5));
     let deepest = house.tree("p").remove(3).path;
-    let rule = format!("{deepest} cannot be removed with 1 children");
+    let rule = format!("{deepest} cannot be removed with 1 child");
     assert_refusals(&mut house, &[(remove(&deepest.to_string()), EBUSY, &rule)]);
 }
 

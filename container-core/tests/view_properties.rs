@@ -99,7 +99,10 @@ fn ask(village: &mut Village, view: usize, asks: &[Ask]) -> Option<usize> {
     );
     let plan = plan.ok()?;
     for effect in plan.effects() {
-        let (Effect::Pin { task, .. } | Effect::Sample { task }) = effect;
+        let (Effect::Pin { task, .. }
+        | Effect::Sample { task }
+        | Effect::Freeze { task }
+        | Effect::Thaw { task }) = effect;
         let machine = village.framework.task(*task).unwrap().name.machine;
         assert_eq!(
             machine, village.views[view].machine,
@@ -126,6 +129,11 @@ fn step(village: &mut Village, step: &Step) -> usize {
         Step::Charge(used) => {
             charge(village, *used, |_| true);
             0
+        }
+        Step::Obey(number) => {
+            let living = village.living();
+            let task = living.get(number % living.len().max(1)).map(|task| task.id);
+            task.map_or(0, |task| village.obey(task).len())
         }
         Step::Open(place) => {
             let groups = village.groups();
@@ -210,6 +218,13 @@ fn step_outside(village: &mut Village, step: &Step) -> bool {
                 .collect();
             charge(village, *used, |task| apart.contains(&task.id));
             true
+        }
+        Step::Obey(number) => {
+            let living = village.living();
+            let apart = |task: &&TaskInfo| task.groups.iter().all(|it| !village.web_sees(it));
+            let apart: Vec<TaskId> = living.iter().filter(apart).map(|task| task.id).collect();
+            let task = apart.get(number % apart.len().max(1));
+            task.is_some_and(|task| !village.obey(*task).is_empty())
         }
         Step::Open(place) => {
             let groups: Vec<GroupPath> = village.groups();

@@ -160,7 +160,7 @@ fn refusals_speak_of_the_view_in_its_own_names() {
             (
                 remove("p:/hot"),
                 EBUSY,
-                "p:/hot cannot be removed with 1 tasks in it",
+                "p:/hot cannot be removed with 1 task in it",
             ),
             (
                 remove("p:/none"),
@@ -231,7 +231,7 @@ fn refusals_speak_of_the_view_in_its_own_names() {
             (
                 set("p:/hot", "cpuset.mems", "\n"),
                 ENOSPC,
-                "cpuset.mems cannot be empty while 1 tasks are in p:/hot",
+                "cpuset.mems cannot be empty while 1 task is in p:/hot",
             ),
             (
                 set("p:/hot", "cpuset.placement", "both"),

@@ -58,6 +58,8 @@ fn main() {
         "exits" => std::process::exit(3),
         "agent" => say_with(&link, ToSupervisor::Agent { source_port: 1023 }),
         "smuggler" => say_with(&link, ToSupervisor::Pong(1)),
+        "unheld" => hold(&link, false),
+        "runs-on" => hold(&link, true),
         "steals" => say(&link, ToSupervisor::Pong(77)),
         other => eprintln!("no lie is called {other}"),
     }
@@ -76,6 +78,38 @@ fn born(control: u32, vcpu: u32, io: u32) -> ToSupervisor {
             thread(ThreadKind::Io, io),
         ],
     }
+}
+
+/// A vCPU that computes without end, in good order but for what it does when it is to be held.
+fn hold(link: &Supervisor, says_so: bool) {
+    let vcpu = thread(|| {
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    let io = thread(|| std::thread::sleep(Duration::from_secs(120)));
+    say(link, born(std::process::id(), vcpu, io));
+    loop {
+        match link.recv() {
+            Ok(Some(ToMachine::Hold { number, .. })) if says_so => {
+                say(link, ToSupervisor::Held { number });
+            }
+            Ok(Some(ToMachine::Ping(number))) => say(link, ToSupervisor::Pong(number)),
+            Ok(_) => std::thread::sleep(Duration::from_millis(1)),
+            Err(_) => return,
+        }
+    }
+}
+
+/// Start a thread; its id.
+fn thread(what: impl FnOnce() + Send + 'static) -> u32 {
+    let (sender, tid) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let tid = rustix::thread::gettid().as_raw_nonzero().get() as u32;
+        sender.send(tid).expect("heard");
+        what();
+    });
+    tid.recv().expect("a thread that starts")
 }
 
 fn say(link: &Supervisor, message: ToSupervisor) {

@@ -3,8 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::support::kvm;
+use crate::placed;
+use crate::support::kernel::assert_pinned;
 use crate::support::serve::Serve;
+use crate::support::{kvm, two_cpus};
 
 /// A file with one machine of one vCPU.
 fn file(serve: &Serve, name: &str, script: &[&str], more: &str) -> String {
@@ -90,7 +92,7 @@ fn waiting_says_how_a_guest_ended() {
 }
 
 #[test]
-fn a_log_is_kept_and_followed_into_the_next_life() {
+fn a_followed_log_ends_with_its_machine_and_goes_on_over_a_restart() {
     if !kvm() {
         return;
     }
@@ -99,15 +101,117 @@ fn a_log_is_kept_and_followed_into_the_next_life() {
     serve.must(&["vm", "create", &file(&serve, "m", &script, "")]);
     let mut log = serve.follow(&["vm", "log", "-f", "m"]);
     log.line("vcpu0: second");
-    serve.must(&["vm", "wait", "m"]);
+    assert_eq!(log.code(), Some(0));
     let kept = serve.must(&["vm", "log", "m"]);
     assert!(
         kept.contains("vcpu0: first") && kept.contains("vcpu0: second"),
         "{kept}"
     );
+    assert_eq!(serve.must(&["vm", "log", "-f", "m"]), kept, "it has ended");
+    // The last that a guest writes is there, however short it lives.
+    for _ in 0..5 {
+        serve.cli(&["vm", "start", "m"]);
+        let all = serve.must(&["vm", "log", "-f", "m"]);
+        assert!(all.ends_with("vcpu0: second\n"), "{all}");
+    }
+
+    let again = file(
+        &serve,
+        "again",
+        &["print life", "exit"],
+        "restart = \"always\"",
+    );
+    serve.must(&["vm", "create", &again]);
+    let mut log = serve.follow(&["vm", "log", "-f", "again"]);
+    log.line("vcpu0: life");
+    log.line("vcpu0: life");
+    serve.report_where("it waits for its next restart", |report| {
+        let mut machines = report.machines.iter();
+        machines.any(|one| one.name == "again" && one.restarting)
+    });
+    serve.must(&["vm", "stop", "again"]);
+    assert_eq!(log.code(), Some(0), "called off");
+}
+
+#[test]
+fn a_create_says_what_it_would_do_and_waits_until_the_guest_runs() {
+    let Some((cpu, _)) = kvm().then(two_cpus).flatten() else {
+        return;
+    };
+    let serve = placed(cpu);
+    let in_gold = "groups = [\"placement:/gold\"]";
+    let spec = file(&serve, "m", &["halt"], in_gold);
+    let would = serve.must(&["vm", "create", &spec, "--dry-run"]);
+    let expected = ["vcpu0", "io", "control"]
+        .map(|kind| format!("would place m/{kind} in placement:/gold, on CPUs {cpu}\n"))
+        .concat();
+    assert_eq!(
+        would,
+        format!("{expected}would start m\nnothing was changed\n")
+    );
+    let json = serve.json(&["vm", "create", &spec, "--dry-run", "--json"]);
+    assert_eq!(json["births"][0]["groups"][0], "placement:/gold", "{json}");
+    assert_eq!(serve.must(&["vm", "ls"]), "");
+
+    let made = serve.json(&["vm", "create", &spec, "--json"]);
+    assert_eq!(
+        (&made["name"], &made["state"]),
+        (&"m".into(), &"running".into())
+    );
+    serve.must_refuse(&["vm", "create", &spec, "--dry-run"], "EEXIST");
+    serve.must(&["vm", "stop", "--wait", "m"]);
+    serve.must(&["vm", "rm", "m"]);
+
+    serve.must(&[
+        "group",
+        "set",
+        "placement:/gold",
+        "cpuset.placement",
+        "one-to-one",
+    ]);
+    let two = file(&serve, "m", &["halt"], in_gold);
+    let text = std::fs::read_to_string(&two).expect("our file");
+    let two = serve.file("m.toml", &text.replace("vcpus = 1", "vcpus = 2"));
+    serve.must_refuse(&["vm", "create", &two, "--dry-run"], "m/vcpu1");
+    serve.must_refuse(&["vm", "create", &two], "m/vcpu1");
+
+    let nowhere = "vsock = { path = \"/proc/v.sock\" }";
+    let bad = file(&serve, "bad", &["halt"], nowhere);
+    let (code, _, err) = serve.cli(&["vm", "create", &bad]);
+    assert!(
+        code == Some(1) && err.contains("could not be built"),
+        "{err}"
+    );
+    serve.must(&["vm", "rm", "bad"]);
+    let at_once = serve.json(&["vm", "create", &bad, "--no-wait", "--json"]);
+    assert_eq!(at_once["name"], "bad");
+}
+
+#[test]
+fn a_machine_that_was_moved_is_started_again_where_it_was_moved() {
+    let Some((one, other)) = kvm().then(two_cpus).flatten() else {
+        return;
+    };
+    let serve = placed(one);
+    let other = other.to_string();
+    serve.must(&["group", "mkdir", "placement:/silver"]);
+    serve.must(&["group", "set", "placement:/silver", "cpuset.cpus", &other]);
+    serve.must(&["group", "set", "placement:/silver", "cpuset.mems", "0"]);
+    let spec = file(&serve, "m", &["halt"], "groups = [\"placement:/gold\"]");
+    serve.must(&["vm", "create", &spec]);
+    serve.must(&["group", "attach", "placement:/silver", "m/vcpu0"]);
+    serve.must(&["group", "rename", "placement:/silver", "platinum"]);
+    serve.must(&["vm", "stop", "--wait", "m"]);
     serve.must(&["vm", "start", "m"]);
-    log.line("vcpu0: first");
-    log.line("vcpu0: second");
+    let report = serve.machine_is("m", "running");
+    assert_pinned(&report);
+    let cpus = |kind: &str| {
+        let mut tasks = report.tasks.iter();
+        let task = tasks.find(|task| task.alive && task.name == format!("m/{kind}"));
+        task.expect("a living task").requested_cpus.clone()
+    };
+    assert_eq!(cpus("vcpu0"), other);
+    assert_eq!(cpus("io"), one.to_string());
 }
 
 #[test]

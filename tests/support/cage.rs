@@ -4,10 +4,15 @@
 //! however the test ends: what still stands in it is moved back to where the test itself stands.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 const MOUNT: &str = "/sys/fs/cgroup/cpuset";
+
+/// Far longer than another test's cpuset is exclusive.
+const EXCLUSIVE: Duration = Duration::from_secs(5);
 
 /// A cpuset below the one that the test stands in.
 pub struct Cage {
@@ -46,6 +51,10 @@ impl Cage {
         Some(cage)
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn set_cpus(&self, cpus: &str) {
         self.write("cpuset.cpus", cpus);
     }
@@ -65,9 +74,21 @@ impl Cage {
         fs::write(self.home.join("tasks"), tid.to_string()).expect("a thread goes home");
     }
 
+    /// A test of the framework beside this one may have an exclusive cpuset for some milliseconds, and
+    /// no other may overlap it meanwhile.
     fn write(&self, file: &str, value: &str) {
-        fs::write(self.path.join(file), value)
-            .unwrap_or_else(|error| panic!("{file} = {value}: {error}"));
+        let begun = Instant::now();
+        loop {
+            match fs::write(self.path.join(file), value) {
+                Ok(()) => return,
+                Err(error)
+                    if error.kind() == ErrorKind::InvalidInput && begun.elapsed() < EXCLUSIVE =>
+                {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(error) => panic!("{file} = {value}: {error}"),
+            }
+        }
     }
 }
 
@@ -83,7 +104,7 @@ impl Drop for Cage {
             if fs::remove_dir(&self.path).is_ok() {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
         println!("a scratch cpuset is left at {}", self.path.display());
     }

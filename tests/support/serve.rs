@@ -30,6 +30,15 @@ impl Serve {
     pub fn start() -> Serve {
         let scratch = Scratch::new();
         let errors = fs::File::create(scratch.path().join("stderr")).expect("a file for stderr");
+        Self::start_with(scratch, errors.into())
+    }
+
+    /// The same, whose log goes to `stderr`.
+    pub fn start_logging_to(stderr: Stdio) -> Serve {
+        Self::start_with(Scratch::new(), stderr)
+    }
+
+    fn start_with(scratch: Scratch, stderr: Stdio) -> Serve {
         let child = Command::new(PINFOLD)
             .args(["serve", "--state-dir"])
             .arg(scratch.path().join("state"))
@@ -37,7 +46,7 @@ impl Serve {
             .env_remove("PINFOLD_SOCKET")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(errors)
+            .stderr(stderr)
             .spawn()
             .expect("the program starts");
         let mut serve = Serve { child, scratch };

@@ -77,6 +77,7 @@ impl Framework {
         let old_set = self.core.leave(task);
         let new_set = self.core.css_set_for(old_set, hierarchy, to);
         self.core.join(task, new_set);
+        transaction.change([from, to]);
         transaction.log.push(Undo::Moved {
             task,
             from: old_set,

@@ -1,4 +1,5 @@
-//! For tests: the whole state as text, and whether its parts agree with each other.
+//! For tests and benches: the whole state as text, whether its parts agree with each other, and the
+//! one lookup that nothing public does alone.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -7,6 +8,7 @@ use super::Framework;
 use crate::css_set::INIT_CSS_SET;
 use crate::group::DUMMY;
 use crate::subsystem::Subsystems;
+use crate::{GroupPath, Refusal, TaskId};
 
 impl Framework {
     /// Everything there is as text: equal for equal states, and for no others.
@@ -39,16 +41,15 @@ impl Framework {
             );
         }
         for (id, set) in core.css.sets.iter() {
-            let mut tasks: Vec<_> = set.tasks.iter(&core.tasks.slots).collect();
-            tasks.sort_unstable();
-            let _ = writeln!(text, "css_set {id:?} {:?} {tasks:?}", set.key);
+            let _ = writeln!(text, "css_set {id:?} {:?} {:?}", set.key, set.tasks);
         }
         for (id, task) in core.tasks.slots.iter() {
             let _ = write!(text, "task {id:?} {} {} {}", task.id, task.name, task.tid);
-            let _ = writeln!(text, " {:?} {:?} {}", task.css_set, task.usage, task.alive);
+            let _ = write!(text, " {:?} {:?}", task.css_set, task.usage);
+            let _ = writeln!(text, " {}", task.is_held);
         }
-        for (id, dead) in &core.tasks.dead {
-            let _ = writeln!(text, "dead {id} {dead:?}");
+        for dead in core.tasks.dead() {
+            let _ = writeln!(text, "dead {dead:?}");
         }
         let _ = writeln!(
             text,
@@ -62,6 +63,22 @@ impl Framework {
         text
     }
 
+    /// The number of the css_set that a task would have in a group, found by hash; None where there
+    /// is none yet.
+    ///
+    /// # Errors
+    /// ESRCH for a task that is dead, ENOENT for a group that is not there.
+    #[doc(hidden)]
+    pub fn css_set_for(&self, task: TaskId, group: &GroupPath) -> Result<Option<usize>, Refusal> {
+        let group = self.resolve(group)?;
+        let base = self.core.tasks.slots[self.core.tasks.living_task(task)?].css_set;
+        let hierarchy = self.core.groups[group].hierarchy;
+        Ok(self
+            .core
+            .find_css_set(base, hierarchy, group)
+            .map(|set| set.index()))
+    }
+
     /// # Panics
     /// Where two parts of the state contradict each other.
     #[doc(hidden)]
@@ -69,12 +86,14 @@ impl Framework {
         self.check_css_sets();
         self.check_groups();
         self.check_tasks();
+        self.check_freezing();
         let ledger = self.ledger();
         assert_eq!(
             ledger.groups,
             ledger.tasks + ledger.retired,
             "the ledger is balanced"
         );
+        self.subsystems.cpuacct.check_parts();
         self.check_memory();
     }
 
@@ -83,17 +102,20 @@ impl Framework {
         let mut keys = HashSet::new();
         for (id, set) in core.css.sets.iter() {
             assert!(
-                keys.insert(set.key.clone()),
+                keys.insert(set.key.to_vec()),
                 "{id:?} has the groups of another css_set"
             );
-            assert_eq!(core.css.find(&set.key), Some(id), "{id:?} is in the hash");
+            assert_eq!(
+                core.css.find(set.key.iter().copied()),
+                Some(id),
+                "{id:?} is in the hash"
+            );
             assert!(
                 id == INIT_CSS_SET || !set.tasks.is_empty(),
                 "{id:?} has tasks"
             );
-            assert_eq!(set.tasks.iter(&core.tasks.slots).count(), set.tasks.len());
             assert_eq!(
-                set.links.len(),
+                core.css.links_of(id).count(),
                 set.key.iter().flatten().count(),
                 "{id:?} is linked"
             );
@@ -107,7 +129,12 @@ impl Framework {
             core.css.sets.len(),
             "nothing else is in the hash"
         );
-        let links: usize = core.css.sets.iter().map(|(_, set)| set.links.len()).sum();
+        let links: usize = core
+            .css
+            .sets
+            .iter()
+            .map(|(id, _)| core.css.links_of(id).count())
+            .sum();
         assert_eq!(core.css.links.len(), links, "every link is a css_set's");
     }
 
@@ -132,7 +159,9 @@ impl Framework {
             }
             for (name, child) in &group.children {
                 assert_eq!(core.groups[*child].parent, Some(id));
-                assert_eq!(core.groups[*child].path, group.path.below(name));
+                let path = group.path.below(name);
+                assert_eq!(core.groups[*child].path, path);
+                assert_eq!(core.group_at(group.hierarchy, path.path()), Some(*child));
             }
         }
         for (id, hierarchy) in core.hierarchies.iter() {
@@ -146,6 +175,8 @@ impl Framework {
         }
         let trees: usize = core.hierarchies.iter().map(|(_, it)| it.groups).sum();
         assert_eq!(core.groups.len(), trees, "every group is in a tree");
+        let below = trees - core.hierarchies.iter().count();
+        assert_eq!(core.listed_paths(), below, "no other has a path");
         assert_eq!(core.groups[core.hierarchies[DUMMY].root].children.len(), 0);
     }
 
@@ -154,20 +185,15 @@ impl Framework {
         assert_eq!(core.tasks.slots.len(), core.tasks.living());
         for (slot, task) in core.tasks.slots.iter() {
             assert!(
-                task.alive && !core.tasks.dead.contains_key(&task.id),
+                core.tasks.is_listed(slot) && core.tasks.dead_task(task.id).is_none(),
                 "{} lives",
                 task.name
             );
             assert_eq!(core.tasks.get(task.id), Some(slot));
             assert_eq!(core.tasks.with_tid(task.tid), Some(slot));
             assert_eq!(core.tasks.with_name(&task.name), Some(slot));
-            let mates = core.css.sets[task.css_set].tasks.iter(&core.tasks.slots);
-            assert_eq!(
-                mates.filter(|mate| *mate == slot).count(),
-                1,
-                "{} once",
-                task.name
-            );
+            let mates = &core.css.sets[task.css_set].tasks;
+            assert!(mates.contains(&task.tid), "{} is in its set", task.name);
         }
     }
 }

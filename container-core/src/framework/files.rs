@@ -1,9 +1,11 @@
 //! Control files by name: the framework's own, and the way to those of the subsystems.
 
+use std::fmt::Write;
+
 use super::Framework;
 use super::resolve::{Access, check_access, check_root};
 use crate::group::{Attributes, GroupId, HierarchyState};
-use crate::subsystem::{ControlFile, SubsystemId, parse_flag};
+use crate::subsystem::{ControlFile, MAX_WRITE, SubsystemId, parse_flag};
 use crate::transaction::Transaction;
 use crate::{Credentials, Errno, Event, GroupPath, Refusal, TaskId, Tid};
 
@@ -16,6 +18,7 @@ static FILES: &[ControlFile] = &[
     ControlFile {
         name: "release_agent",
         root_only: true,
+        not_in_root: false,
         max_write: MAX_AGENT_WRITE,
         shown_to_guests: false,
     },
@@ -76,25 +79,29 @@ impl Framework {
         let group = self.resolve(path)?;
         let (keeper, row) = self.existing_file(group, file)?;
         check_access(&self.core, &transaction.by, group, Access::Write)?;
-        let Some(max_write) = row.max_write else {
-            // A privileged writer gets past the file's mode and finds no write handler.
-            let errno = if transaction.by.uid == 0 {
-                Errno::EINVAL
-            } else {
-                Errno::EACCES
-            };
-            return Err(Refusal::new(
+        let is_read_only = row.max_write.is_none();
+        let read_only = |errno| {
+            Err(Refusal::new(
                 errno,
                 format!("{file} in {path} is read-only"),
-            ));
+            ))
         };
-        if value.is_empty() {
-            return Ok(());
+        if is_read_only && transaction.by.uid != 0 {
+            return read_only(Errno::EACCES);
         }
+        // A privileged writer gets past the file's mode, and past its bounds, before it finds that
+        // nobody takes the value.
+        let max_write = row.max_write.unwrap_or(MAX_WRITE);
         if value.len() > max_write {
             let length = value.len();
             let rule = format!("{length} bytes to {file} in {path} are past {max_write}");
             return Err(Refusal::new(Errno::E2BIG, rule));
+        }
+        if value.is_empty() {
+            return Ok(());
+        }
+        if is_read_only {
+            return read_only(Errno::EINVAL);
         }
         match keeper {
             Keeper::Framework if file == "tasks" => {
@@ -131,7 +138,10 @@ impl Framework {
     ) -> impl Iterator<Item = (Keeper, &'static ControlFile)> {
         let is_root = self.core.groups[group].parent.is_none();
         self.control_files_of_tree(group)
-            .filter(move |(_, file)| is_root || !file.root_only)
+            .filter(move |(_, file)| match is_root {
+                true => !file.not_in_root,
+                false => !file.root_only,
+            })
     }
 
     /// Those of a group's whole hierarchy: the root's among them.
@@ -183,7 +193,12 @@ impl Framework {
             "cgroup.events" => {
                 let mut subtree = self.core.subtree(group);
                 let populated = subtree.any(|group| self.core.groups[group].tasks > 0);
-                format!("populated {}\nfrozen 0", u8::from(populated))
+                let frozen = self.is_frozen(group);
+                format!(
+                    "populated {}\nfrozen {}",
+                    u8::from(populated),
+                    u8::from(frozen)
+                )
             }
             "cgroup.clone_children" => u8::from(attributes.clone_children).to_string(),
             "cgroup.max.depth" => limit_text(attributes.max_depth),
@@ -245,11 +260,15 @@ impl Framework {
     }
 
     fn tids(&self, group: GroupId) -> String {
-        let tasks = self.core.tasks_in(group);
-        let mut tids: Vec<Tid> = tasks.map(|task| self.core.tasks.slots[task].tid).collect();
+        let tids = self.core.css_sets_of(group).flat_map(|set| &set.tasks);
+        let mut tids: Vec<Tid> = tids.copied().collect();
         tids.sort_unstable();
-        let lines: Vec<String> = tids.iter().map(Tid::to_string).collect();
-        lines.join("\n")
+        let mut text = String::new();
+        for (index, tid) in tids.into_iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            let _ = write!(text, "{separator}{tid}");
+        }
+        text
     }
 
     /// The task that a write to `tasks` names: one decimal tid, or 0 for the writer's own.

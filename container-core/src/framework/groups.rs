@@ -4,6 +4,7 @@ use super::resolve::{Access, check_access};
 use super::{Framework, MAX_DEPTH, MAX_GROUPS};
 use crate::group::{Attributes, Group, GroupId};
 use crate::name::check_component;
+use crate::refusal::count;
 use crate::subsystem::{SubsystemId, Subsystems};
 use crate::transaction::{Transaction, Undo};
 use crate::{Errno, Event, GroupPath, Refusal};
@@ -29,7 +30,7 @@ impl Framework {
         name: &str,
     ) -> Result<GroupId, Refusal> {
         check_component(name)?;
-        self.name_is_free(parent, name)?;
+        self.name_is_free(parent, name, Errno::EEXIST)?;
         check_access(&self.core, &transaction.by, parent, Access::Write)?;
         self.check_limits(parent)?;
         let above = &self.core.groups[parent];
@@ -47,6 +48,7 @@ impl Framework {
                 .css_alloc(&mut cx, group, Some(parent));
         }
         self.link_group(group);
+        transaction.change([group]);
         transaction.log.push(Undo::Made { group });
         for id in bound {
             let (subsystems, mut cx) = self.context(transaction);
@@ -76,13 +78,12 @@ impl Framework {
         };
         check_access(&self.core, &transaction.by, parent, Access::Write)?;
         if *tasks > 0 {
-            return busy(&format!(" cannot be removed with {tasks} tasks in it"));
+            let tasks = count(*tasks, "task", "tasks");
+            return busy(&format!(" cannot be removed with {tasks} in it"));
         }
         if !children.is_empty() {
-            return busy(&format!(
-                " cannot be removed with {} children",
-                children.len()
-            ));
+            let children = count(children.len() as u64, "child", "children");
+            return busy(&format!(" cannot be removed with {children}"));
         }
         for id in self.bound_to(group) {
             self.subsystems.get_mut(id).css_offline(group, parent);
@@ -107,18 +108,19 @@ impl Framework {
             let rule = format!("{path} is a hierarchy's root, which has no other name");
             return Err(Refusal::new(Errno::EBUSY, rule));
         };
-        if to.contains('/') {
-            let rule = format!("{path} cannot move to {to}: a group stays with its parent");
-            return Err(Refusal::new(Errno::EIO, rule));
-        }
-        check_component(to)?;
         let name = self.core.groups[group].path.name().unwrap_or_default();
         if name == to {
             return Ok(());
         }
         let name = name.into();
-        self.name_is_free(parent, to)?;
         check_access(&self.core, &transaction.by, parent, Access::Write)?;
+        if to.contains('/') {
+            let rule = format!("{path} cannot move to {to}: a group stays with its parent");
+            return Err(Refusal::new(Errno::EIO, rule));
+        }
+        check_component(to)?;
+        // As rename(2) has it, a directory does not replace a file.
+        self.name_is_free(parent, to, Errno::ENOTDIR)?;
         self.set_name(group, to);
         transaction.log.push(Undo::Renamed { group, name });
         let renamed = &self.core.groups[group].path;
@@ -186,7 +188,7 @@ impl Framework {
     /// A root is never released: it cannot be removed, which is all that a release is for.
     pub(super) fn check_for_release(&self, transaction: &mut Transaction, group: GroupId) {
         let this = &self.core.groups[group];
-        if this.attributes.notify_on_release && this.is_empty() && this.parent.is_some() {
+        if this.is_empty() && this.attributes.notify_on_release && this.parent.is_some() {
             let agent = &self.core.hierarchies[this.hierarchy].state.release_agent;
             self.tell(transaction, &[group], || Event::Released {
                 group: this.path.clone(),
@@ -204,6 +206,7 @@ impl Framework {
         self.core.hierarchies[hierarchy].groups += 1;
         if let Some(parent) = parent {
             self.core.groups[parent].children.insert(name, group);
+            self.core.list_path(group);
             self.count_descendant(parent, 1);
         }
     }
@@ -217,6 +220,7 @@ impl Framework {
         self.core.hierarchies[hierarchy].groups -= 1;
         if let Some(parent) = parent {
             self.core.groups[parent].children.remove(&name);
+            self.core.unlist_path(group);
             self.count_descendant(parent, -1);
         }
         self.leaving.groups.push(group);
@@ -240,7 +244,9 @@ impl Framework {
             };
             if let Some(parent) = parent {
                 let path = self.core.groups[*parent].path.below(name);
+                self.core.unlist_path(below);
                 self.core.groups[below].path = path;
+                self.core.list_path(below);
             }
         }
     }
@@ -255,21 +261,18 @@ impl Framework {
     }
 
     /// # Errors
-    /// EEXIST where a child or a control file of the parent has the name.
-    fn name_is_free(&self, parent: GroupId, name: &str) -> Result<(), Refusal> {
+    /// EEXIST where a child of the parent has the name, `of_file` where a control file has it.
+    fn name_is_free(&self, parent: GroupId, name: &str, of_file: Errno) -> Result<(), Refusal> {
         let above = &self.core.groups[parent];
-        let what = if above.children.contains_key(name) {
-            "group"
+        let (errno, what) = if above.children.contains_key(name) {
+            (Errno::EEXIST, "group")
         } else if self.control_file(parent, name).is_some() {
-            "control file"
+            (of_file, "control file")
         } else {
             return Ok(());
         };
         let has = format!(" has a {what} named {name} already");
-        Err(Refusal::about(
-            Errno::EEXIST,
-            [(&above.path).into(), has.into()],
-        ))
+        Err(Refusal::about(errno, [(&above.path).into(), has.into()]))
     }
 
     /// # Errors

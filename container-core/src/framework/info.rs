@@ -125,12 +125,7 @@ impl Framework {
     pub fn task(&self, id: TaskId) -> Option<TaskInfo> {
         match self.core.tasks.get(id) {
             Some(slot) => Some(self.living_info(slot)),
-            None => self
-                .core
-                .tasks
-                .dead
-                .get(&id)
-                .map(|dead| dead_info(id, dead)),
+            None => self.core.tasks.dead_task(id).map(dead_info),
         }
     }
 
@@ -149,7 +144,8 @@ impl Framework {
     /// All tasks, the dead included, by id.
     pub fn tasks(&self) -> impl Iterator<Item = TaskInfo> {
         let living = self.core.tasks.slots.iter().map(|(_, task)| task.id);
-        let mut ids: Vec<TaskId> = living.chain(self.core.tasks.dead.keys().copied()).collect();
+        let dead = self.core.tasks.dead().map(|dead| dead.id);
+        let mut ids: Vec<TaskId> = living.chain(dead).collect();
         ids.sort_unstable();
         ids.into_iter().filter_map(|id| self.task(id))
     }
@@ -165,8 +161,8 @@ impl Framework {
         GroupInfo {
             path: group.path.clone(),
             depth: group.depth as usize,
-            requested_cpus: cpuset.map(|state| state.cpus),
-            effective_cpus: cpuset.map(|state| state.effective_cpus),
+            requested_cpus: cpuset.map(|state| *state.cpus),
+            effective_cpus: cpuset.map(|state| *state.effective_cpus),
             tasks,
             notify_on_release: group.attributes.notify_on_release,
             own: account.map(|account| account.own),
@@ -192,9 +188,9 @@ impl Framework {
     }
 }
 
-fn dead_info(id: TaskId, dead: &Dead) -> TaskInfo {
+fn dead_info(dead: &Dead) -> TaskInfo {
     TaskInfo {
-        id,
+        id: dead.id,
         name: dead.name.clone(),
         tid: dead.tid,
         alive: false,

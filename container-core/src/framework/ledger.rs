@@ -8,7 +8,9 @@
 use super::Framework;
 use crate::group::DUMMY_ROOT;
 use crate::subsystem::CPUACCT;
-use crate::{MachineName, Reading, Refusal, TaskId, Usage};
+use crate::subsystem::cpuacct::Way;
+use crate::table::ALL_SYSTEM;
+use crate::{Errno, MachineName, Nanoseconds, Observation, Reading, Refusal, TaskId, Usage};
 
 /// The two sides of the ledger. `groups` is always `tasks` and `retired` together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +38,40 @@ impl Framework {
             cycles: reading.cycles,
         } - task.usage;
         task.usage += used;
-        self.subsystems.cpuacct.charge(&self.core, group, used);
+        let way = Way::of(task);
+        self.subsystems.cpuacct.charge(&self.core, group, used, way);
         Ok(())
+    }
+
+    /// Note where a task was found. What is charged from now on, until it is found elsewhere, counts as
+    /// used on that CPU, and as spent in user mode and in the kernel as it was since the last
+    /// observation; one that shows no time leaves that as it was. A task that was never observed is on
+    /// CPU 0 and in user mode. Not a change of generation.
+    ///
+    /// # Errors
+    /// ESRCH for an unknown or dead task, ERANGE for a CPU that the host cannot have.
+    pub fn observe(&mut self, task: TaskId, seen: Observation) -> Result<(), Refusal> {
+        let slot = self.core.tasks.living_task(task)?;
+        let possible = self.core.host.possible_cpus;
+        let cpu = u16::try_from(seen.cpu).ok();
+        let Some(cpu) = cpu.filter(|cpu| u32::from(*cpu) < possible) else {
+            let rule = format!("task {task} cannot be on CPU {} of {possible}", seen.cpu);
+            return Err(Refusal::new(Errno::ERANGE, rule));
+        };
+        let task = &mut self.core.tasks.slots[slot];
+        task.cpu = cpu;
+        let (user, system) = (u128::from(seen.user), u128::from(seen.system));
+        if let Some(part) = (system * u128::from(ALL_SYSTEM)).checked_div(user + system) {
+            // At most all of it.
+            task.system = part as u8;
+        }
+        Ok(())
+    }
+
+    /// An interval of this length is over: what was used in it is what `cpuacct.load` shows until the
+    /// next is. Costs all groups. Not a change of generation.
+    pub fn close_interval(&mut self, length: Nanoseconds) {
+        self.subsystems.cpuacct.close_interval(length);
     }
 
     /// Take back what a living task was billed too much, and return what was really taken back.
@@ -69,7 +103,8 @@ impl Framework {
             cycles: over.cycles.min(task.usage.cycles).min(billed_here.cycles),
         };
         task.usage = task.usage - back;
-        self.subsystems.cpuacct.credit(&self.core, group, back);
+        let way = Way::of(task);
+        self.subsystems.cpuacct.credit(&self.core, group, back, way);
         Ok(back)
     }
 
@@ -84,7 +119,7 @@ impl Framework {
             .subtree(root)
             .map(|group| self.subsystems.cpuacct.account(group));
         let living = self.core.tasks.slots.iter().map(|(_, task)| task.usage);
-        let dead = self.core.tasks.dead.values().map(|dead| dead.usage);
+        let dead = self.core.tasks.dead().map(|dead| dead.usage);
         Ledger {
             groups: accounts.map(|account| account.own + account.removed).sum(),
             tasks: living.chain(dead).sum(),
@@ -95,16 +130,6 @@ impl Framework {
     /// Forget the dead tasks of a machine one by one: what they used is kept as part of one sum.
     /// Returns what that was. The groups' bills stay as they are.
     pub fn forget_machine(&mut self, machine: &MachineName) -> Usage {
-        let tasks = &mut self.core.tasks;
-        let mut forgotten = Usage::ZERO;
-        tasks.dead.retain(|_, dead| {
-            let is_its = dead.name.machine == *machine;
-            if is_its {
-                forgotten += dead.usage;
-            }
-            !is_its
-        });
-        tasks.retired += forgotten;
-        forgotten
+        self.core.tasks.retire_machine(machine)
     }
 }

@@ -21,9 +21,11 @@
 mod attach;
 mod check;
 mod files;
+mod freezing;
 mod groups;
 mod info;
 mod ledger;
+mod listing;
 mod mount;
 mod proc;
 mod resolve;
@@ -37,6 +39,7 @@ pub(crate) use resolve::check_root;
 
 pub use info::{GroupInfo, HierarchyInfo, Owner, TaskInfo};
 pub use ledger::Ledger;
+pub use listing::{MAX_TASK_PAGE, TaskCursor, TaskPage};
 
 use crate::core::Core;
 use crate::group::DUMMY_ROOT;
@@ -61,8 +64,13 @@ const MAX_TASKS: usize = 1 << 20;
 const MAX_DEAD: usize = 65_536;
 
 /// Counts commits; a plan made against an older one is stale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
+
+/// Counts the commits that changed groups, their files or where a living task stands. Births and ends of tasks, which
+/// come in groups as they are, do not count: whoever looked at the groups has seen what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupsGeneration(pub u64);
 
 /// What the host's kernel allows the owner of the framework.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +95,7 @@ pub struct Framework {
     pub(crate) subsystems: Subsystems,
     pub(crate) views: Views,
     generation: Generation,
+    groups_generation: GroupsGeneration,
     leaving: Leaving,
 }
 
@@ -99,6 +108,7 @@ impl Framework {
             subsystems: Subsystems::new(),
             views: Views::new(),
             generation: Generation(0),
+            groups_generation: GroupsGeneration(0),
             leaving: Leaving::default(),
         };
         let mut transaction = Transaction::trial(Credentials::ROOT);
@@ -113,6 +123,11 @@ impl Framework {
     /// The number of commits so far.
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// The number of commits so far that changed groups or moved a task.
+    pub fn groups_generation(&self) -> GroupsGeneration {
+        self.groups_generation
     }
 
     /// What the framework believes the host to allow.
@@ -187,6 +202,7 @@ impl Framework {
             let rule = format!("the plan is of generation {then} and the framework of {now}");
             return Err(Refusal::new(Errno::ESTALE, rule));
         }
+        let changes_groups = plan.changes_groups();
         let mut transaction = Transaction::lasting(plan.by);
         if let Some(host) = plan.host {
             self.change_host(&mut transaction, host);
@@ -195,8 +211,13 @@ impl Framework {
             self.roll_back(transaction);
             return Err(refusal);
         }
-        self.settle();
+        self.tell_of_freezing(&mut transaction);
         self.generation.0 += 1;
+        self.groups_generation.0 += u64::from(changes_groups);
+        for group in transaction.changed() {
+            self.core.groups[group].changed = self.generation;
+        }
+        self.settle();
         let (events, sightings) = transaction.into_events();
         self.views.sightings = sightings;
         Ok(events)
@@ -263,7 +284,8 @@ impl Framework {
         }
     }
 
-    /// What is to be done on the host so that the state after the batch is true.
+    /// What is to be done on the host so that the state after the batch is true. Who is frozen leaves its guest
+    /// first, and who is thawed enters it last: where it belongs by then, and billed up to there.
     fn effects(&self, transaction: &Transaction) -> Vec<Effect> {
         let touched = &transaction.touched;
         let pins = touched.pins.iter().filter_map(|(task, before)| {
@@ -285,9 +307,12 @@ impl Framework {
                 }
                 Bill::Reset(_) => true,
             };
-            (is_due && !touched.born.contains(&task)).then_some(Effect::Sample { task })
+            (is_due && !touched.is_born(task)).then_some(Effect::Sample { task })
         });
-        pins.chain(samples).collect()
+        let (freezes, thaws) = self.freezes(touched);
+        let frozen = freezes.into_iter().map(|task| Effect::Freeze { task });
+        let thawed = thaws.into_iter().map(|task| Effect::Thaw { task });
+        frozen.chain(pins).chain(samples).chain(thawed).collect()
     }
 
     /// The subsystems, and what their callbacks are given.

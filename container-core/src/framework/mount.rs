@@ -55,6 +55,7 @@ impl Framework {
         };
         transaction.log.push(Undo::Hierarchy { hierarchy, before });
         self.rekey_all(transaction, hierarchy, Some(root));
+        transaction.change([root]);
         for id in asked {
             self.bind(transaction, id, hierarchy);
         }
@@ -181,7 +182,7 @@ impl Framework {
                 key.resize(hierarchy.index() + 1, None);
             }
             key[hierarchy.index()] = group;
-            (*id, Key::from(key))
+            (*id, key.into_iter().collect())
         });
         let after = after.collect();
         self.core.rekey(after);

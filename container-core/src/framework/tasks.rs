@@ -4,7 +4,6 @@ use super::resolve::check_root;
 use super::{Framework, MAX_TASKS};
 use crate::css_set::INIT_CSS_SET;
 use crate::group::{DUMMY, GroupId};
-use crate::slab::Node;
 use crate::subsystem::Subsystems;
 use crate::table::{Dead, Task, TaskSlot};
 use crate::transaction::{Transaction, Undo};
@@ -38,13 +37,18 @@ impl Framework {
             tid,
             css_set,
             usage: Usage::ZERO,
-            alive: true,
-            node: Node::default(),
+            is_held: false,
+            cpu: 0,
+            system: 0,
+            machine: None,
         });
         self.core.tasks.list(task);
         self.core.join(task, css_set);
-        transaction.log.push(Undo::Born { task });
-        transaction.touched.born.insert(id);
+        let born_below = self.core.tasks.born_below;
+        self.core.tasks.born_below = born_below.max(id.0 + 1);
+        transaction.change(self.core.css.groups_of(css_set));
+        transaction.log.push(Undo::Born { task, born_below });
+        transaction.touched.bear(id);
         for subsystem in Subsystems::ids() {
             let group = self.core.group_for(subsystem, task);
             let (subsystems, mut cx) = self.context(transaction);
@@ -72,6 +76,7 @@ impl Framework {
         let from = self.core.leave(task);
         self.core.tasks.unlist(task);
         self.leaving.tasks.push(task);
+        transaction.change(self.core.css.groups_of(from));
         transaction.log.push(Undo::Died { task, from });
         let paths = groups
             .iter()
@@ -85,15 +90,13 @@ impl Framework {
             task: id,
             name: name.clone(),
         });
-        self.core.tasks.dead.insert(
+        self.core.tasks.bury(Dead {
             id,
-            Dead {
-                name,
-                tid,
-                groups: paths,
-                usage,
-            },
-        );
+            name,
+            tid,
+            groups: paths,
+            usage,
+        });
         for subsystem in Subsystems::ids() {
             let group = self.core.group_for(subsystem, task);
             let (subsystems, mut cx) = self.context(transaction);
@@ -107,8 +110,8 @@ impl Framework {
 
     /// The task's group in every hierarchy that is listed.
     pub(super) fn groups_of(&self, task: TaskSlot) -> Vec<GroupId> {
-        let set = &self.core.css.sets[self.core.tasks.slots[task].css_set];
-        let groups = set.key.iter().flatten().copied();
+        let set = self.core.tasks.slots[task].css_set;
+        let groups = self.core.css.groups_of(set);
         groups
             .filter(|group| self.core.groups[*group].hierarchy != DUMMY)
             .collect()
@@ -131,15 +134,17 @@ impl Framework {
             );
             return Err(Refusal::new(Errno::EINVAL, rule));
         }
-        if let Some(dead) = tasks.dead.get(&id) {
-            let rule = format!(
-                "task id {id} was that of {}, and ids are not reused",
-                dead.name
-            );
-            return Err(Refusal::new(Errno::EEXIST, rule));
-        }
-        if let Some(slot) = tasks.get(id) {
-            return taken(format!("task id {id}"), slot);
+        if id.0 < tasks.born_below {
+            if let Some(dead) = tasks.dead_task(id) {
+                let rule = format!(
+                    "task id {id} was that of {}, and ids are not reused",
+                    dead.name
+                );
+                return Err(Refusal::new(Errno::EEXIST, rule));
+            }
+            if let Some(slot) = tasks.get(id) {
+                return taken(format!("task id {id}"), slot);
+            }
         }
         if let Some(slot) = tasks.with_tid(tid) {
             return taken(format!("tid {tid}"), slot);

@@ -32,12 +32,7 @@ impl Framework {
             self.subsystems.get_mut(id).settle();
         }
         self.sweep();
-        let tasks = &mut self.core.tasks;
-        while tasks.dead.len() > MAX_DEAD {
-            if let Some((_, dead)) = tasks.dead.pop_first() {
-                tasks.retired += dead.usage;
-            }
-        }
+        self.core.tasks.retire(MAX_DEAD);
     }
 
     fn undo(&mut self, inverse: Undo) {
@@ -46,14 +41,14 @@ impl Framework {
                 self.core.leave(task);
                 self.core.join(task, from);
             }
-            Undo::Born { task } => {
+            Undo::Born { task, born_below } => {
+                self.core.tasks.born_below = born_below;
                 self.core.tasks.unlist(task);
                 self.core.leave(task);
                 self.leaving.tasks.push(task);
             }
             Undo::Died { task, from } => {
-                let id = self.core.tasks.slots[task].id;
-                self.core.tasks.dead.remove(&id);
+                self.core.tasks.exhume();
                 self.core.tasks.list(task);
                 self.core.join(task, from);
             }
@@ -77,14 +72,10 @@ impl Framework {
     fn sweep(&mut self) {
         self.core.sweep_css_sets();
         for task in std::mem::take(&mut self.leaving.tasks) {
-            if self
-                .core
-                .tasks
-                .slots
-                .get(task)
-                .is_some_and(|task| !task.alive)
-            {
-                self.core.tasks.slots.remove(task);
+            // Perhaps it is there twice, born and dead in the same batch.
+            let tasks = &mut self.core.tasks;
+            if tasks.slots.get(task).is_some() && !tasks.is_listed(task) {
+                tasks.slots.remove(task);
             }
         }
         for group in std::mem::take(&mut self.leaving.groups) {

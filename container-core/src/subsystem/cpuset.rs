@@ -17,37 +17,42 @@
 mod rules;
 mod seats;
 
-use std::collections::BTreeMap;
+use seats::Seats;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::core::Core;
 use crate::group::GroupId;
 use crate::subsystem::{CPUSET, Context, ControlFile, CssTable, Subsystem, parse_flag, parse_u64};
 use crate::table::TaskSlot;
-use crate::{CpuSet, Credentials, Errno, IdSet, MAX_CPUS, NodeSet, Refusal, TaskId};
+use crate::{CpuSet, Credentials, Errno, IdSet, MAX_CPUS, NodeSet, Refusal};
 
-/// One group's cpuset.
+/// One group's cpuset. Sets of CPUs are large and mostly those of the group above, and then shared with it.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(crate) struct State {
-    pub cpus: CpuSet,
+    pub cpus: Arc<CpuSet>,
     pub mems: NodeSet,
-    pub effective_cpus: CpuSet,
+    pub effective_cpus: Arc<CpuSet>,
     effective_mems: NodeSet,
     pub cpu_exclusive: bool,
     pub mem_exclusive: bool,
     /// The CPU of each vCPU task of a one-to-one group; None for a floating one.
-    seats: Option<BTreeMap<TaskId, u32>>,
+    seats: Option<Box<Seats>>,
+    /// The children that forbid their siblings something: no more than there are CPUs and nodes, however many children
+    /// there are, so that a change is not held against all of them. None for none, which is most groups.
+    #[allow(
+        clippy::box_collection,
+        reason = "eight bytes where there are none, so that a state is a cache line"
+    )]
+    reserving: Option<Box<BTreeSet<GroupId>>>,
 }
 
 impl State {
-    const EMPTY: State = State {
-        cpus: CpuSet::EMPTY,
-        mems: NodeSet::EMPTY,
-        effective_cpus: CpuSet::EMPTY,
-        effective_mems: NodeSet::EMPTY,
-        cpu_exclusive: false,
-        mem_exclusive: false,
-        seats: None,
-    };
+    fn reserving(&self) -> impl Iterator<Item = &GroupId> {
+        self.reserving.iter().flat_map(|children| children.iter())
+    }
 }
 
 /// Bytes of a written list (kernel: max_write_len of cpuset.cpus).
@@ -57,12 +62,14 @@ static FILES: &[ControlFile] = &[
     ControlFile {
         name: "cpuset.cpus",
         root_only: false,
+        not_in_root: false,
         max_write: MAX_LIST_WRITE,
         shown_to_guests: true,
     },
     ControlFile {
         name: "cpuset.mems",
         root_only: false,
+        not_in_root: false,
         max_write: MAX_LIST_WRITE,
         shown_to_guests: true,
     },
@@ -77,12 +84,15 @@ static FILES: &[ControlFile] = &[
 #[derive(Clone)]
 pub(crate) struct Cpuset {
     states: CssTable<State>,
+    /// What new groups have.
+    nothing: Arc<CpuSet>,
 }
 
 impl Cpuset {
     pub fn new() -> Cpuset {
         Cpuset {
             states: CssTable::new(),
+            nothing: Arc::new(CpuSet::EMPTY),
         }
     }
 
@@ -133,15 +143,15 @@ impl Cpuset {
     }
 
     /// What of the requested values is in force, the parent's being up to date.
-    fn effective(&self, core: &Core, group: GroupId) -> (CpuSet, NodeSet) {
-        let host = &core.host;
+    fn effective(&self, core: &Core, group: GroupId) -> (Arc<CpuSet>, NodeSet) {
+        let (host, state) = (&core.host, self.state(group));
         let Some(parent) = core.groups[group].parent else {
-            return (host.allowed_cpus, host.mems);
+            return (shared(host.allowed_cpus, [&state.cpus]), host.mems);
         };
-        let (state, parent) = (self.state(group), self.state(parent));
-        let cpus = in_force(state.cpus, host.allowed_cpus, parent.effective_cpus);
+        let parent = self.state(parent);
+        let cpus = in_force(*state.cpus, host.allowed_cpus, *parent.effective_cpus);
         let mems = in_force(state.mems, host.mems, parent.effective_mems);
-        (cpus, mems)
+        (shared(cpus, [&parent.effective_cpus, &state.cpus]), mems)
     }
 
     /// Give a new group its parent's values, unless a sibling is exclusive and could not share them.
@@ -153,7 +163,8 @@ impl Cpuset {
         if siblings.any(|child| self.state(*child).is_exclusive()) {
             return;
         }
-        let State { cpus, mems, .. } = *self.state(parent);
+        let State { cpus, mems, .. } = self.state(parent);
+        let (cpus, mems) = (cpus.clone(), *mems);
         let state = self.states.edit(group);
         (state.cpus, state.mems) = (cpus, mems);
         self.refresh(cx, group, false);
@@ -168,16 +179,21 @@ impl Cpuset {
         let cpus = CpuSet::parse(value, cx.core.host.possible_cpus)?;
         rules::cpus_are_present(&cx.core.host, cpus)?;
         let state = self.state(group);
-        if state.cpus == cpus {
+        if *state.cpus == cpus {
             return Ok(());
         }
         rules::cpus_are_allowed(&cx.core.host, cpus)?;
+        let above = cx.core.groups[group]
+            .parent
+            .map(|above| &self.state(above).cpus);
+        let cpus = shared(cpus, above);
         let trial = State {
-            cpus,
+            cpus: cpus.clone(),
             ..state.clone()
         };
         self.validate_change(cx.core, group, &trial)?;
         self.states.edit(group).cpus = cpus;
+        self.note_reserving(cx.core, group);
         match self.refresh(cx, group, false) {
             Some(crowded) => Err(self.too_few_cpus(cx.core, crowded)),
             None => Ok(()),
@@ -200,6 +216,7 @@ impl Cpuset {
             };
             self.validate_change(cx.core, group, &trial)?;
             self.states.edit(group).mems = mems;
+            self.note_reserving(cx.core, group);
             self.refresh(cx, group, false);
         }
         Ok(())
@@ -220,7 +237,37 @@ impl Cpuset {
         }
         self.validate_change(cx.core, group, &trial)?;
         *self.states.edit(group) = trial;
+        self.note_reserving(cx.core, group);
         Ok(())
+    }
+
+    fn note_in_parent(&mut self, parent: GroupId, group: GroupId, reserves: bool) {
+        let known = self.state(parent).reserving().any(|child| *child == group);
+        if known == reserves {
+            return;
+        }
+        let children = &mut self.states.edit(parent).reserving;
+        match reserves {
+            true => {
+                children.get_or_insert_default().insert(group);
+            }
+            false => {
+                let others = children.take().map(|mut children| {
+                    children.remove(&group);
+                    children
+                });
+                *children = others.filter(|others| !others.is_empty());
+            }
+        }
+    }
+
+    /// Have the parent know whether this child forbids its siblings something now.
+    fn note_reserving(&mut self, core: &Core, group: GroupId) {
+        let Some(parent) = core.groups[group].parent else {
+            return;
+        };
+        let reserves = self.state(group).reserves();
+        self.note_in_parent(parent, group, reserves);
     }
 }
 
@@ -237,6 +284,12 @@ fn in_force<const WORDS: usize>(
     }
 }
 
+/// The set, and the one of those at hand that is equal where there is one.
+fn shared<'a>(cpus: CpuSet, at_hand: impl IntoIterator<Item = &'a Arc<CpuSet>>) -> Arc<CpuSet> {
+    let equal = at_hand.into_iter().find(|other| ***other == cpus);
+    equal.map_or_else(|| Arc::new(cpus), Arc::clone)
+}
+
 impl Subsystem for Cpuset {
     fn name(&self) -> &'static str {
         "cpuset"
@@ -247,19 +300,33 @@ impl Subsystem for Cpuset {
     }
 
     fn css_alloc(&mut self, cx: &mut Context<'_>, group: GroupId, parent: Option<GroupId>) {
-        self.states.insert(group, State::EMPTY);
-        if parent.is_none() {
-            let state = self.states.edit(group);
-            (state.cpu_exclusive, state.mem_exclusive) = (true, true);
-            (state.cpus, state.mems) = (cx.core.host.allowed_cpus, cx.core.host.mems);
-            (state.effective_cpus, state.effective_mems) = (state.cpus, state.mems);
-        }
+        let is_root = parent.is_none();
+        let host = &cx.core.host;
+        let (cpus, mems) = match is_root {
+            true => (Arc::new(host.allowed_cpus), host.mems),
+            false => (self.nothing.clone(), NodeSet::EMPTY),
+        };
+        let state = State {
+            cpus: cpus.clone(),
+            mems,
+            effective_cpus: cpus,
+            effective_mems: mems,
+            cpu_exclusive: is_root,
+            mem_exclusive: is_root,
+            seats: None,
+            reserving: None,
+        };
+        self.states.insert(group, state);
     }
 
     fn css_online(&mut self, cx: &mut Context<'_>, group: GroupId) {
         if cx.core.groups[group].attributes.clone_children {
             self.copy_parent(cx, group);
         }
+    }
+
+    fn css_offline(&mut self, group: GroupId, parent: GroupId) {
+        self.note_in_parent(parent, group, false);
     }
 
     fn css_free(&mut self, group: GroupId) {
@@ -315,7 +382,8 @@ impl Subsystem for Cpuset {
     fn host_changed(&mut self, cx: &mut Context<'_>) {
         let root = cx.core.root_of(CPUSET);
         let state = self.states.edit(root);
-        (state.cpus, state.mems) = (cx.core.host.allowed_cpus, cx.core.host.mems);
+        state.cpus = Arc::new(cx.core.host.allowed_cpus);
+        state.mems = cx.core.host.mems;
         self.refresh(cx, root, true);
     }
 
@@ -371,7 +439,7 @@ impl Subsystem for Cpuset {
     ) -> Result<String, Refusal> {
         let root = self.state(root);
         match file {
-            "cpuset.cpus" => rules::list_within(file, value, root.cpus),
+            "cpuset.cpus" => rules::list_within(file, value, *root.cpus),
             "cpuset.mems" => rules::list_within(file, value, root.mems),
             _ => Ok(value.into()),
         }

@@ -75,23 +75,18 @@ fn css_links(core: &Core, group: GroupId) -> String {
     let mut text = String::new();
     for set in sets {
         let tasks = &core.css.sets[set].tasks;
-        let mut tids: Vec<_> = tasks
-            .iter(&core.tasks.slots)
-            .map(|task| core.tasks.slots[task].tid)
-            .collect();
-        tids.sort_unstable();
         let separator = if text.is_empty() { "" } else { "\n" };
         let _ = write!(
             text,
             "{separator}css_set {} refs {}",
             set.index(),
-            tids.len()
+            tasks.len()
         );
-        for tid in tids.iter().take(MAX_TASKS_SHOWN) {
+        for tid in tasks.iter().take(MAX_TASKS_SHOWN) {
             let _ = write!(text, "\n  task {tid}");
         }
-        if tids.len() > MAX_TASKS_SHOWN {
-            let _ = write!(text, "\n  ... {} more", tids.len() - MAX_TASKS_SHOWN);
+        if tasks.len() > MAX_TASKS_SHOWN {
+            let _ = write!(text, "\n  ... {} more", tasks.len() - MAX_TASKS_SHOWN);
         }
     }
     text

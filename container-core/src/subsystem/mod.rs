@@ -8,6 +8,7 @@
 pub(crate) mod cpuacct;
 pub(crate) mod cpuset;
 pub(crate) mod debug;
+pub(crate) mod freezer;
 pub(crate) mod memory;
 pub(crate) mod ns;
 
@@ -26,8 +27,9 @@ pub(crate) struct SubsystemId(pub usize);
 pub(crate) const CPUSET: SubsystemId = SubsystemId(0);
 pub(crate) const CPUACCT: SubsystemId = SubsystemId(1);
 pub(crate) const DEBUG: SubsystemId = SubsystemId(2);
-pub(crate) const MEMORY: SubsystemId = SubsystemId(3);
-pub(crate) const NS: SubsystemId = SubsystemId(4);
+pub(crate) const FREEZER: SubsystemId = SubsystemId(3);
+pub(crate) const MEMORY: SubsystemId = SubsystemId(4);
+pub(crate) const NS: SubsystemId = SubsystemId(5);
 
 /// The registered subsystems.
 #[derive(Clone)]
@@ -35,18 +37,20 @@ pub(crate) struct Subsystems {
     pub cpuset: cpuset::Cpuset,
     pub cpuacct: cpuacct::Cpuacct,
     pub debug: debug::Debug,
+    pub freezer: freezer::Freezer,
     pub memory: memory::Memory,
     pub ns: ns::Ns,
 }
 
 impl Subsystems {
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 
     pub fn new() -> Subsystems {
         Subsystems {
             cpuset: cpuset::Cpuset::new(),
             cpuacct: cpuacct::Cpuacct::new(),
             debug: debug::Debug,
+            freezer: freezer::Freezer::new(),
             memory: memory::Memory::new(),
             ns: ns::Ns,
         }
@@ -61,6 +65,7 @@ impl Subsystems {
             CPUSET => &self.cpuset,
             CPUACCT => &self.cpuacct,
             DEBUG => &self.debug,
+            FREEZER => &self.freezer,
             MEMORY => &self.memory,
             NS => &self.ns,
             SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
@@ -72,6 +77,7 @@ impl Subsystems {
             CPUSET => &mut self.cpuset,
             CPUACCT => &mut self.cpuacct,
             DEBUG => &mut self.debug,
+            FREEZER => &mut self.freezer,
             MEMORY => &mut self.memory,
             NS => &mut self.ns,
             SubsystemId(other) => unreachable!("subsystem {other} is past {}", Self::COUNT),
@@ -200,6 +206,8 @@ pub(crate) struct ControlFile {
     pub name: &'static str,
     /// Only in a hierarchy's root group.
     pub root_only: bool,
+    /// In every group but the root.
+    pub not_in_root: bool,
     /// Bytes that a write may have; None for a read-only file.
     pub max_write: Option<usize>,
     /// Whether guests may know of it: what it shows of a group in a view is of that group alone.
@@ -207,13 +215,14 @@ pub(crate) struct ControlFile {
 }
 
 /// Bytes that a write may have where the file does not say otherwise: a page, as in the kernel.
-const MAX_WRITE: usize = 4096;
+pub(crate) const MAX_WRITE: usize = 4096;
 
 impl ControlFile {
     pub const fn read_only(name: &'static str) -> ControlFile {
         ControlFile {
             name,
             root_only: false,
+            not_in_root: false,
             max_write: None,
             shown_to_guests: false,
         }
@@ -223,8 +232,17 @@ impl ControlFile {
         ControlFile {
             name,
             root_only: false,
+            not_in_root: false,
             max_write: Some(MAX_WRITE),
             shown_to_guests: false,
+        }
+    }
+
+    /// A root does not have it.
+    pub const fn not_in_root(self) -> ControlFile {
+        ControlFile {
+            not_in_root: true,
+            ..self
         }
     }
 
@@ -303,6 +321,16 @@ impl<T: Clone + Debug> CssTable<T> {
     pub fn get_mut(&mut self, group: GroupId) -> &mut T {
         let state = self.states.get_mut(group.index()).and_then(Option::as_mut);
         state.expect("css_alloc comes before every other callback of a group")
+    }
+
+    /// Every group's state.
+    pub fn all(&self) -> impl Iterator<Item = &T> {
+        self.states.iter().flatten()
+    }
+
+    /// Every group's state, to be changed outside any batch.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.states.iter_mut().flatten()
     }
 
     pub fn insert(&mut self, group: GroupId, state: T) {

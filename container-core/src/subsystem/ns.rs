@@ -39,7 +39,7 @@ impl Subsystem for Ns {
         to: GroupId,
     ) -> Result<(), Refusal> {
         let Task { id, name, .. } = &cx.core.tasks.slots[task];
-        if cx.touched.born.contains(id) {
+        if cx.touched.is_born(*id) {
             return Ok(());
         }
         let (target, from) = (&cx.core.groups[to], cx.core.group_for(NS, task));

@@ -81,6 +81,12 @@ impl Framework {
             Event::GroupRemoved { group } => Some(ViewEvent::GroupRemoved {
                 group: path(group)?,
             }),
+            Event::GroupFrozen { group } => Some(ViewEvent::GroupFrozen {
+                group: path(group)?,
+            }),
+            Event::GroupThawed { group } => Some(ViewEvent::GroupThawed {
+                group: path(group)?,
+            }),
             // The old name of the root itself is no path in the view, which is rooted in the new one
             // already: a root is `/` before and after, and nothing is seen.
             Event::GroupRenamed { from, to } => Some(ViewEvent::GroupRenamed {

@@ -120,7 +120,7 @@ impl Framework {
         let has_cpuset = self.core.bindings[CPUSET.0] == group.hierarchy;
         Some(ViewGroup {
             path: ViewPath::of(&group.path, &self.core.groups[root].path)?,
-            cpus: has_cpuset.then(|| self.subsystems.cpuset.state(id).effective_cpus),
+            cpus: has_cpuset.then(|| *self.subsystems.cpuset.state(id).effective_cpus),
             tasks: group.tasks as usize,
             own: own.get(&id).cloned().unwrap_or_default(),
             notify_on_release: group.attributes.notify_on_release,

@@ -86,6 +86,10 @@ pub enum ViewEvent {
         from: Option<ViewPath>,
         to: Option<ViewPath>,
     },
+    /// All vCPUs of a freezing group are out of their guests.
+    GroupFrozen { group: ViewPath },
+    /// A group that was freezing, or frozen, is not any more.
+    GroupThawed { group: ViewPath },
     /// A control file that guests may read took a value.
     FileWritten {
         group: ViewPath,

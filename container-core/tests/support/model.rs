@@ -26,6 +26,7 @@ pub struct Group {
     pub cpu_exclusive: bool,
     pub mem_exclusive: bool,
     pub one_to_one: bool,
+    pub asked_frozen: bool,
     pub own: u64,
     pub removed: u64,
     reset_at: u64,
@@ -66,11 +67,13 @@ pub struct Model {
     pub reset: BTreeSet<TaskId>,
     /// Those of this batch.
     pub born: BTreeSet<TaskId>,
+    /// vCPUs that are out of their guests.
+    pub held: BTreeSet<TaskId>,
     /// The group whose memory limit was last in the way.
     over_limit: Option<String>,
 }
 
-/// The hierarchies that commands speak of. cpuset is only ever in `p`, cpuacct in `b`, memory in `m`, ns in `n`.
+/// The hierarchies that commands speak of. cpuset is only ever in `p`, cpuacct and freezer in `b`, memory in `m`, ns in `n`.
 pub const HIERARCHIES: [&str; 5] = ["p", "b", "x", "m", "n"];
 
 impl Model {
@@ -87,6 +90,7 @@ impl Model {
             cpu_exclusive: true,
             mem_exclusive: true,
             one_to_one: false,
+            asked_frozen: false,
             own: 0,
             removed: 0,
             reset_at: 0,
@@ -106,6 +110,7 @@ impl Model {
             releases: Vec::new(),
             reset: BTreeSet::new(),
             born: BTreeSet::new(),
+            held: BTreeSet::new(),
             over_limit: None,
             allowed,
         }
@@ -271,6 +276,41 @@ impl Model {
         }
     }
 
+    fn is_freezing(&self, node: Node) -> bool {
+        let group = &self.groups[&node];
+        group.asked_frozen || group.parent.is_some_and(|above| self.is_freezing(above))
+    }
+
+    /// Whether a task is to be out of its guest.
+    pub fn freezes(&self, id: TaskId) -> bool {
+        let task = self
+            .tasks
+            .get(&id)
+            .filter(|task| task.alive && task.name.kind.is_vcpu());
+        task.is_some_and(|task| self.is_freezing(task.groups["b"]))
+    }
+
+    /// What `freezer.state` says, of each group that may have it.
+    pub fn freezer_states(&self) -> BTreeMap<Node, &'static str> {
+        let groups = self
+            .groups
+            .iter()
+            .filter(|(_, group)| group.hierarchy == "b");
+        let state = |node: Node| {
+            let mut tasks = self
+                .subtree(node)
+                .into_iter()
+                .flat_map(|id| self.members(id));
+            let runs = |id| self.tasks[&id].name.kind.is_vcpu() && !self.held.contains(&id);
+            match self.is_freezing(node) {
+                false => "THAWED",
+                true if tasks.any(runs) => "FREEZING",
+                true => "FROZEN",
+            }
+        };
+        groups.map(|(node, _)| (*node, state(*node))).collect()
+    }
+
     pub fn vcpus(&self, node: Node) -> usize {
         self.members(node)
             .iter()
@@ -373,6 +413,7 @@ impl Model {
             cpu_exclusive: false,
             mem_exclusive: false,
             one_to_one: false,
+            asked_frozen: false,
             own: 0,
             removed: 0,
             reset_at: 0,
@@ -551,6 +592,11 @@ impl Model {
         match file {
             "notify_on_release" => group.notify = value == "1",
             "cgroup.clone_children" => group.clone_children = value == "1",
+            "freezer.state" if hierarchy == "b" && parent.is_some() => match value {
+                "FROZEN" => group.asked_frozen = true,
+                "THAWED" => group.asked_frozen = false,
+                _ => return Err(EINVAL),
+            },
             "cpuacct.usage" if hierarchy == "b" => {
                 group.reset_at = before.total(node);
                 let members = before
@@ -637,6 +683,9 @@ impl Model {
                 || (group.mems.is_empty() && !old.mems.is_empty());
             if cleared && !self.members(node).is_empty() {
                 return Err(ENOSPC);
+            }
+            if old.cpu_exclusive && group.cpus.is_empty() && !old.cpus.is_empty() {
+                return Err(EBUSY);
             }
             for sibling in self
                 .children(parent)

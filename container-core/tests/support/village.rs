@@ -19,7 +19,7 @@ use crate::support::*;
 
 pub const HIERARCHIES: [&str; 3] = ["p", "b", "x"];
 /// Every control file that there is, and one that there is not.
-const FILES: [&str; 24] = [
+const FILES: [&str; 27] = [
     "tasks",
     "notify_on_release",
     "release_agent",
@@ -37,6 +37,9 @@ const FILES: [&str; 24] = [
     "cpuset.placement",
     "cpuacct.usage",
     "cpuacct.cycles",
+    "freezer.state",
+    "freezer.self_freezing",
+    "freezer.parent_freezing",
     "debug.taskcount",
     "debug.releasable",
     "debug.current_css_set",
@@ -83,6 +86,8 @@ pub enum Step {
     /// Which of the first views asks.
     Guest(usize, Vec<Ask>),
     Charge(u64),
+    /// A machine does with a vCPU what it was told.
+    Obey(usize),
     /// A neighbour's view is closed, and opened elsewhere.
     Open(usize),
 }
@@ -100,6 +105,7 @@ fn writes() -> impl Strategy<Value = (&'static str, &'static str)> {
         3 => (Just("cpuset.mems"), select(vec!["0", "0", "\n", "1"])),
         5 => (flags, select(vec!["0", "1"])),
         2 => (Just("cpuset.placement"), select(vec!["float", "one-to-one"])),
+        4 => (Just("freezer.state"), select(vec!["FROZEN", "THAWED"])),
         2 => (select(vec!["cgroup.max.depth", "cgroup.max.descendants"]), limits()),
         1 => (select(vec!["cpuacct.usage", "cpuacct.cycles"]), select(vec!["0", "1"])),
         1 => (Just("release_agent"), Just("/secret/agent")),
@@ -156,6 +162,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..4usize, proptest::collection::vec(asks(), 2..4))
             .prop_map(|(view, asks)| Step::Guest(view, asks)),
         1 => (1..1000u64).prop_map(Step::Charge),
+        2 => (0..100usize).prop_map(Step::Obey),
         1 => (0..100usize).prop_map(Step::Open),
     ];
     proptest::collection::vec(step, 10..50)
@@ -197,6 +204,12 @@ impl Follower {
                 group: self.sees(group)?,
             }),
             Event::Released { group, .. } => Some(ViewEvent::Released {
+                group: self.sees(group)?,
+            }),
+            Event::GroupFrozen { group } => Some(ViewEvent::GroupFrozen {
+                group: self.sees(group)?,
+            }),
+            Event::GroupThawed { group } => Some(ViewEvent::GroupThawed {
                 group: self.sees(group)?,
             }),
             Event::GroupRemoved { group } => {
@@ -247,7 +260,10 @@ impl Village {
             framework: Framework::new(host()),
             views: Vec::new(),
         };
-        let mut prelude = vec![mount("p", &["cpuset", "debug"]), mount("b", &["cpuacct"])];
+        let mut prelude = vec![
+            mount("p", &["cpuset", "debug"]),
+            mount("b", &["cpuacct", "freezer"]),
+        ];
         prelude.push(mount("x", &[]));
         prelude.extend(["p:/secret0", "p:/secret0/web", "p:/secret0/web/in0"].map(mkdir));
         prelude.extend(["p:/secret0/secret1", "b:/secret0", "b:/secret1"].map(mkdir));
@@ -318,6 +334,20 @@ impl Village {
             .framework
             .commit(plan)
             .expect("nothing was committed since");
+        self.show(&events);
+        events
+    }
+
+    /// The machine of this task does what it was told, and says so.
+    pub fn obey(&mut self, task: TaskId) -> Vec<Event> {
+        let frozen = self.framework.is_to_be_held(task);
+        let events = self.framework.note_held(task, frozen).unwrap();
+        self.show(&events);
+        events
+    }
+
+    /// Each view sees just what the model says of it.
+    fn show(&mut self, events: &[Event]) {
         self.framework.check_invariants();
         for view in &mut self.views {
             let modelled: Vec<ViewEvent> =
@@ -333,7 +363,6 @@ impl Village {
                 view.machine
             );
         }
-        events
     }
 
     /// What web was told by the last commit, all its views together.

@@ -54,6 +54,8 @@ impl fmt::Display for Item {
                 let name = |group: &Option<_>| group.clone().unwrap_or_else(|| "outside".into());
                 write!(f, "moved {task} from {} to {}", name(from), name(to))
             }
+            Event::GroupFrozen { group } => write!(f, "frozen {group}"),
+            Event::GroupThawed { group } => write!(f, "thawed {group}"),
             Event::FileWritten { group, file, value } => {
                 write!(f, "written {group} {file} {value}")
             }

@@ -18,7 +18,7 @@
 //!   subscribe              subscribed after SEQ
 //!   unsubscribe            unsubscribed
 //!   wait release GROUP     event SEQ released GROUP
-//!   wait event             event SEQ released|created|removed GROUP
+//!   wait event             event SEQ released|created|removed|frozen|thawed GROUP
 //!                          event SEQ renamed GROUP to GROUP
 //!                          event SEQ moved vcpuN from GROUP to GROUP      `outside` where it cannot see
 //!                          event SEQ written GROUP FILE VALUE

@@ -28,7 +28,7 @@ pub const PORT: u32 = 1024;
 pub const PRIVILEGED_PORTS: u32 = 1024;
 
 /// The version of this protocol; the two sides must agree on it.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Longest message, in bytes, the four of its length not counted.
 pub const MAX_FRAME: usize = 64 * 1024;

@@ -285,6 +285,16 @@ pub enum Event {
         /// What was written.
         value: String,
     },
+    /// All vCPUs of a group that is freezing are out of their guests.
+    GroupFrozen {
+        /// Which.
+        group: String,
+    },
+    /// A group that was freezing, or frozen, is not any more.
+    GroupThawed {
+        /// Which.
+        group: String,
+    },
 }
 
 /// What the supervisor can ask a guest for.

@@ -248,6 +248,8 @@ fn what_the_supervisor_says_has_the_numbers_of_the_document() {
             },
             Event::TaskMoved { task, from, to },
             Event::FileWritten { group, file, value },
+            Event::GroupFrozen { group: text() },
+            Event::GroupThawed { group: text() },
         ],
     );
     for (number, ask) in [Ask::Ping, Ask::Info, Ask::Shutdown].iter().enumerate() {

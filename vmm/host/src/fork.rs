@@ -248,8 +248,9 @@ const CHILD_STACK_BYTES: usize = 64 << 10;
 /// Start `child` in our own memory, on a stack of its own, and sleep until it has become a program or ended. Nothing of
 /// our memory is copied: a fork costs as many page faults afterwards as pages are written to, in every thread.
 ///
-/// A signal handler of ours that runs in the child does what it would do here, so it may only be of the kind that tells a
-/// pipe.
+/// All signals are blocked from before the child is there until it has become a program, as posix_spawn(3) does it: a
+/// handler of ours that ran in the child would do so in our memory, and in the middle of whatever this thread does.
+/// The child sets its own mask free in [`execute`].
 ///
 /// # Safety
 /// `child` may do no more than what signal-safety(7) lists, and may leave nothing changed in memory that another thread
@@ -261,6 +262,7 @@ unsafe fn fork_in_place<F: FnMut() -> u8>(child: &mut F) -> Result<Process, Host
     }
     let mut stack = vec![0u128; CHILD_STACK_BYTES / size_of::<u128>()];
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let blocked = SignalsBlocked::new();
     // SAFETY: the stack is the child's alone, aligned, and outlives it, since this thread sleeps until the child has left
     // our memory; the rest is passed on to the caller.
     let pid = unsafe {
@@ -272,9 +274,11 @@ unsafe fn fork_in_place<F: FnMut() -> u8>(child: &mut F) -> Result<Process, Host
             std::ptr::from_mut(child).cast(),
         )
     };
+    let error = std::io::Error::last_os_error();
+    drop(blocked);
     match pid {
         -1 => {
-            let errno = Errno::from_io_error(&std::io::Error::last_os_error());
+            let errno = Errno::from_io_error(&error);
             Err(HostError::system(
                 "clone",
                 "this process",
@@ -282,6 +286,30 @@ unsafe fn fork_in_place<F: FnMut() -> u8>(child: &mut F) -> Result<Process, Host
             ))
         }
         pid => own_child(pid),
+    }
+}
+
+/// This thread takes no signal; dropped, those that came meanwhile are delivered.
+struct SignalsBlocked {
+    before: libc::sigset_t,
+}
+
+impl SignalsBlocked {
+    fn new() -> Self {
+        // SAFETY: the calls write the sets they are given, and sets of zeros are sets. They fail for a wrong `how` only.
+        unsafe {
+            let (mut all, mut before) = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &all, &mut before);
+            SignalsBlocked { before }
+        }
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: the set is one that the kernel wrote.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, std::ptr::null_mut()) };
     }
 }
 
@@ -330,6 +358,7 @@ fn place(sources: &[(OwnedFd, RawFd)]) -> Result<(), Errno> {
 
 /// In the child: become the program; returns only where that failed.
 fn execute(argv: &[*const libc::c_char]) -> Errno {
+    drop_handlers();
     // SAFETY: the set is written before it is read; `argv` ends in a null pointer and its strings
     // outlive the call; nothing else here has an obligation.
     unsafe {
@@ -341,6 +370,22 @@ fn execute(argv: &[*const libc::c_char]) -> Errno {
         libc::execv(argv[0], argv.as_ptr());
     }
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// In the child: nothing of ours handles a signal that comes between the unblocking and the exec, which does the same. The
+/// table of handlers is the child's own: CLONE_SIGHAND is not among its flags.
+fn drop_handlers() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the structure is written by the first call before it is looked at. Numbers that are not a program's to
+        // handle are refused with EINVAL, by the first call or by the second.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            let known = libc::sigaction(signal, std::ptr::null(), &mut action) == 0;
+            if known && ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction) {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+        }
+    }
 }
 
 fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> Result<(), Errno> {
@@ -360,4 +405,30 @@ fn duplicate_to(fd: RawFd, number: RawFd) -> Result<(), Errno> {
         return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Exit;
+
+    #[test]
+    fn no_signal_finds_a_child_in_our_memory() {
+        const SIGNALS: [libc::c_int; 4] =
+            [libc::SIGTERM, libc::SIGINT, libc::SIGURG, libc::SIGUSR1];
+        let mut child = || {
+            // SAFETY: the set is written before it is looked at.
+            let open = unsafe {
+                let mut mask = std::mem::zeroed();
+                libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut mask);
+                SIGNALS.map(|signal| libc::sigismember(&mask, signal) != 1)
+            };
+            open.contains(&true).into()
+        };
+        // SAFETY: the child makes one system call and writes nothing but its own stack.
+        let process = unsafe { fork_in_place(&mut child) }.unwrap();
+        let exit = process.wait_without_reaping(false).unwrap();
+        process.reap().unwrap();
+        assert_eq!(exit, Some(Exit::Code(0)));
+    }
 }

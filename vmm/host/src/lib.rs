@@ -42,6 +42,6 @@ pub use process::{End, Exit, Process, raise_descriptor_limit};
 pub use rustix::io::Errno;
 pub use rustix::process::Signal;
 pub use settlement::{Settled, Settlement, settle};
-pub use thread::{MAX_THREADS, TaskDirectory, Thread};
+pub use thread::{MAX_THREADS, TaskDirectory, Thread, Whereabouts};
 pub use topology::resources;
 pub use tsc::{Moment, cycles_from, tsc_khz};

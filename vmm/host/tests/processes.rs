@@ -43,8 +43,8 @@ const TESTS: &[Test] = &[
         forks::a_child_dies_with_its_parent,
     ),
     (
-        "a_program_finds_its_descriptors_in_place",
-        forks::a_program_finds_its_descriptors_in_place,
+        "a_program_finds_its_descriptors_in_place_and_no_signal_blocked",
+        forks::a_program_finds_its_descriptors_in_place_and_no_signal_blocked,
     ),
     (
         "a_program_that_is_missing_is_an_error",

@@ -280,3 +280,27 @@ fn a_reading_after_a_move_is_as_the_thread_itself_would_read_it() {
     );
     worker.end(&thread);
 }
+
+#[test]
+fn a_thread_that_is_confined_to_a_cpu_is_found_there_and_its_time_is_user_time() {
+    let worker = Worker::burning("where");
+    let thread = worker.hold();
+    let all = thread.observed_cpus().expect("it lives");
+    let give_up = Instant::now() + LONG;
+    for cpu in all.iter() {
+        thread
+            .pin(&CpuSet::from_iter([cpu]))
+            .expect("it may run there");
+        let before = thread.whereabouts().expect("it lives").user_ticks;
+        loop {
+            let found = thread.whereabouts().expect("it lives");
+            if found.cpu == cpu && found.user_ticks > before {
+                break;
+            }
+            assert!(Instant::now() < give_up, "{found:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    worker.end(&thread);
+    assert!(thread.whereabouts().is_err());
+}

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// The version of this protocol; a peer of another one is refused at the first message.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
-/// A machine has at most this many vCPUs.
+/// A machine has at most this many vCPUs: a set of them is the bits of an integer.
 pub const MAX_VCPUS: u16 = 64;
 
 /// From the supervisor to a machine.
@@ -24,6 +24,14 @@ pub enum ToMachine {
     Pause,
     /// Enter the guest again.
     Resume,
+    /// These vCPUs are to stay out of the guest, and no others: each order replaces the one before. It may
+    /// come before `Go`. A paused machine stays out all the same.
+    Hold {
+        /// A bit a vCPU, vCPU 0 lowest.
+        vcpus: u64,
+        /// Rises from order to order.
+        number: u64,
+    },
     /// End the guest in good order.
     Stop,
     /// Answer with the same number.
@@ -62,8 +70,14 @@ pub enum ToSupervisor {
     },
     /// All vCPUs are out of the guest.
     Paused,
-    /// All vCPUs may enter the guest.
+    /// All vCPUs that are not held may enter the guest.
     Resumed,
+    /// All vCPUs of this `Hold` are out of the guest. One that is replaced before it is answered is not
+    /// answered any more.
+    Held {
+        /// The order's.
+        number: u64,
+    },
     /// Answer to a ping.
     Pong(u64),
     /// The guest has connected to the agent port. With this message alone travels a descriptor, which

@@ -15,7 +15,7 @@ use link::{HaltCause, LinkError, Thread, ThreadKind, ToMachine, ToSupervisor, VE
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::console::Console;
-use crate::life::{Act, Cause, End, Event, Life};
+use crate::life::{Act, Cause, End, Event, Life, Set};
 use crate::peer::{Peer, time_left};
 use crate::vcpu::{self, Command};
 use crate::{EXIT_FAULT, EXIT_NO_SUPERVISOR, EXIT_PROTOCOL, MachineError, io, threads, vsock};
@@ -234,6 +234,7 @@ impl Control {
             ToMachine::Go => Event::Go,
             ToMachine::Pause => Event::Pause,
             ToMachine::Resume => Event::Resume,
+            ToMachine::Hold { vcpus, number } => Event::Hold { vcpus, number },
             ToMachine::Stop => Event::Stop,
             ToMachine::Ping(number) => return self.say(peer, &ToSupervisor::Pong(number)),
             ToMachine::Create { .. } => {
@@ -267,11 +268,11 @@ impl Control {
     fn happen(&mut self, peer: &Peer, event: Event) {
         for act in self.life.on(event) {
             match act {
-                Act::Enter => self.order_all(Command::Enter),
-                Act::Leave => self.order_all(Command::Leave),
+                Act::Enter(vcpus) => self.order(vcpus, Command::Enter),
+                Act::Leave(vcpus) => self.order(vcpus, Command::Leave),
                 Act::End => {
                     self.end_by = Some(Instant::now() + END_BOUND);
-                    self.order_all(Command::End);
+                    self.order(Set::MAX, Command::End);
                 }
                 Act::Join(index) => self.join(peer, index),
                 Act::Say(message) => self.say(peer, &message),
@@ -279,9 +280,14 @@ impl Control {
         }
     }
 
-    fn order_all(&self, command: Command) {
-        for handle in self.vcpus.iter().flatten() {
-            handle.order(command);
+    /// Give an order to those of these vCPUs that live.
+    fn order(&self, vcpus: Set, command: Command) {
+        for (index, handle) in self.vcpus.iter().enumerate() {
+            if let Some(handle) = handle
+                && vcpus >> index & 1 != 0
+            {
+                handle.order(command);
+            }
         }
     }
 

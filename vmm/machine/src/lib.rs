@@ -53,6 +53,7 @@ mod vsock;
 use std::os::fd::OwnedFd;
 
 use link::{Listener, ToSupervisor};
+use rustix::fs::Mode;
 
 pub use error::MachineError;
 
@@ -67,6 +68,9 @@ pub const EXIT_FAULT: u8 = 70;
 pub const EXIT_BUILD: u8 = 71;
 /// Exit code: the supervisor broke the protocol (EX_PROTOCOL).
 pub const EXIT_PROTOCOL: u8 = 76;
+
+/// What the process makes in the file system, the vsock device's socket, is for owner and group, whatever mask it inherits.
+const MASK: Mode = Mode::from_raw_mode(0o007);
 
 /// The tiny guest, as the binary hands it over.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +105,7 @@ pub struct Inheritance {
 /// process exits with the code returned, also if a thread should be left behind.
 pub fn run(inheritance: Inheritance) -> u8 {
     threads::name_this_thread(c"control");
+    rustix::process::umask(MASK);
     live(inheritance).unwrap_or_else(|error| error.exit_code())
 }
 

@@ -1,18 +1,21 @@
 //! The life of a machine: which order or event brings about what. Pure; `control` carries it out.
 //!
 //! ```text
-//!              Go (and not paused)         Pause
-//!   Outside ───────────────────────▶ Inside ─────▶ Leaving
-//!      ▲  └── Resume (after Go) ──────▶ ▲            │ last vCPU left
-//!      └───────────────────────────────│────────────┘ (and back in, if Resume came meanwhile)
-//!                                      │
+//!   a vCPU:            wanted inside               not wanted
+//!            Outside ─────────────────▶ Inside ─────────────────▶ Leaving ── has left ──▶ Outside
+//!
+//!            wanted inside  =  Go has come, and the machine is not paused, and the vCPU is not held
+//!
 //!   any ── Stop, reset, fault, supervisor gone, last vCPU's exit ──▶ Ending ── last thread ended ──▶ over
 //! ```
 //!
 //! One place owns every transition, so an order that comes while an earlier one is still being
-//! carried out is settled here: `Pause` and `Resume` only state what is wanted, and what is wanted
-//! is compared with what is whenever the last vCPU has left. So a vCPU has at most one order to leave
-//! and one to enter open, however fast the supervisor changes its mind.
+//! carried out is settled here: `Go`, `Pause`, `Resume` and `Hold` only state what is wanted, and after each
+//! event what is wanted is compared with what is, vCPU by vCPU. One that is on its way out is ordered in
+//! again only when it has left. So a vCPU has at most one order to enter and one to leave open, however
+//! fast the supervisor changes its mind.
+//!
+//! An answer is owed until it is true, or until a later order takes its place.
 
 use link::{HaltCause, ToSupervisor};
 
@@ -36,6 +39,10 @@ pub(crate) enum Event {
     Go,
     Pause,
     Resume,
+    Hold {
+        vcpus: Set,
+        number: u64,
+    },
     Stop,
     /// The supervisor is gone, or breaks the protocol.
     PeerLost,
@@ -48,10 +55,10 @@ pub(crate) enum Event {
 /// What is to be done, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// Order every living vCPU into the guest.
-    Enter,
-    /// Order every living vCPU out of the guest.
-    Leave,
+    /// Order these vCPUs into the guest.
+    Enter(Set),
+    /// Order these vCPUs out of the guest.
+    Leave(Set),
     /// Order every living vCPU to end.
     End,
     /// Join this vCPU's thread and say that it has ended.
@@ -69,8 +76,8 @@ pub(crate) enum Cause {
     PeerLost,
 }
 
-/// The vCPUs, by index: [`link::MAX_VCPUS`] fit.
-type Set = u64;
+/// A set of vCPUs, a bit for each: [`link::MAX_VCPUS`] fit.
+pub(crate) type Set = u64;
 
 /// The state of a machine.
 #[derive(Debug)]
@@ -78,12 +85,18 @@ pub(crate) struct Life {
     /// `Go` has come.
     permitted: bool,
     /// `Pause` has come, and no `Resume` after it.
-    pause_wanted: bool,
-    /// An order to leave is open.
-    leaving: bool,
+    paused: bool,
+    /// The vCPUs of the last `Hold`.
+    held: Set,
+    /// `Pause` has not been answered.
+    owes_paused: bool,
+    /// The number of a `Hold` that has not been answered.
+    owes_held: Option<u64>,
     alive: Set,
     /// Ordered in and not yet out.
     inside: Set,
+    /// Of those, the ones that have been ordered out.
+    leaving: Set,
     highest_code: u8,
     cause: Option<Cause>,
 }
@@ -93,10 +106,13 @@ impl Life {
     pub fn new(vcpus: u16) -> Self {
         Life {
             permitted: false,
-            pause_wanted: false,
-            leaving: false,
+            paused: false,
+            held: 0,
+            owes_paused: false,
+            owes_held: None,
             alive: Set::MAX >> (Set::BITS - u32::from(vcpus.clamp(1, link::MAX_VCPUS))),
             inside: 0,
+            leaving: 0,
             highest_code: 0,
             cause: None,
         }
@@ -114,102 +130,83 @@ impl Life {
 
     /// Take `event` in; returns what is to be done.
     pub fn on(&mut self, event: Event) -> Vec<Act> {
+        let mut acts = Vec::new();
         match event {
-            Event::Stop => self.end(Cause::Halt(HaltCause::Stopped)),
-            Event::PeerLost => self.end(Cause::PeerLost),
-            Event::Ended(vcpu, end) => self.on_ended(vcpu, end),
-            // What was ordered before the end has no bearing any more.
-            _ if self.cause.is_some() => Vec::new(),
-            Event::Go if self.permitted => Vec::new(),
-            Event::Go => {
-                self.permitted = true;
-                if self.pause_wanted {
-                    Vec::new()
-                } else {
-                    self.enter()
+            Event::Go => self.permitted = true,
+            Event::Pause => (self.paused, self.owes_paused) = (true, true),
+            Event::Resume => {
+                (self.paused, self.owes_paused) = (false, false);
+                // One that is ending enters no more.
+                if self.cause.is_none() {
+                    acts.push(Act::Say(ToSupervisor::Resumed));
                 }
             }
-            Event::Pause => self.on_pause(),
-            Event::Resume => self.on_resume(),
-            Event::Left(vcpu) => {
-                self.inside &= !bit(vcpu);
-                self.settle()
-            }
+            Event::Hold { vcpus, number } => (self.held, self.owes_held) = (vcpus, Some(number)),
+            Event::Stop => self.end(Cause::Halt(HaltCause::Stopped), &mut acts),
+            Event::PeerLost => self.end(Cause::PeerLost, &mut acts),
+            Event::Left(vcpu) => self.is_out(vcpu),
+            Event::Ended(vcpu, end) => self.on_ended(vcpu, end, &mut acts),
         }
-    }
-
-    fn on_pause(&mut self) -> Vec<Act> {
-        self.pause_wanted = true;
-        if self.inside == 0 {
-            return vec![Act::Say(ToSupervisor::Paused)];
-        }
-        if std::mem::replace(&mut self.leaving, true) {
-            Vec::new()
-        } else {
-            vec![Act::Leave]
-        }
-    }
-
-    fn on_resume(&mut self) -> Vec<Act> {
-        self.pause_wanted = false;
-        if self.leaving {
-            // Answered when the last vCPU has left.
-            return Vec::new();
-        }
-        let mut acts = if self.permitted && self.inside == 0 {
-            self.enter()
-        } else {
-            Vec::new()
-        };
-        acts.push(Act::Say(ToSupervisor::Resumed));
+        self.settle(&mut acts);
         acts
     }
 
-    fn on_ended(&mut self, vcpu: u16, end: End) -> Vec<Act> {
+    fn on_ended(&mut self, vcpu: u16, end: End, acts: &mut Vec<Act>) {
         self.alive &= !bit(vcpu);
-        self.inside &= !bit(vcpu);
-        let mut acts = vec![Act::Join(vcpu)];
+        self.is_out(vcpu);
+        acts.push(Act::Join(vcpu));
         match end {
             End::Told => {}
             End::Exit(code) => self.highest_code = self.highest_code.max(code),
-            End::Reset => acts.extend(self.end(Cause::Halt(HaltCause::Reset))),
-            End::Fault(what) => acts.extend(self.end(Cause::Halt(HaltCause::Fault { vcpu, what }))),
+            End::Reset => self.end(Cause::Halt(HaltCause::Reset), acts),
+            End::Fault(what) => self.end(Cause::Halt(HaltCause::Fault { vcpu, what }), acts),
         }
         if self.alive == 0 {
             let exit = Cause::Halt(HaltCause::Exit(self.highest_code));
             self.cause.get_or_insert(exit);
-        } else if self.cause.is_none() {
-            acts.extend(self.settle());
         }
-        acts
     }
 
-    /// If an order to leave was open and the last vCPU is out: say so, and go where it is wanted now.
-    fn settle(&mut self) -> Vec<Act> {
-        if !self.leaving || self.inside != 0 {
-            return Vec::new();
-        }
-        self.leaving = false;
-        let mut acts = vec![Act::Say(ToSupervisor::Paused)];
-        if !self.pause_wanted {
-            acts.extend(self.enter());
-            acts.push(Act::Say(ToSupervisor::Resumed));
-        }
-        acts
+    fn is_out(&mut self, vcpu: u16) {
+        self.inside &= !bit(vcpu);
+        self.leaving &= !bit(vcpu);
     }
 
-    fn enter(&mut self) -> Vec<Act> {
-        self.inside = self.alive;
-        vec![Act::Enter]
+    /// Order each vCPU where it is wanted, and give the answers that are true now. A machine that is ending
+    /// gives no orders but those to end, and its vCPUs are out as they end.
+    fn settle(&mut self, acts: &mut Vec<Act>) {
+        if self.cause.is_none() {
+            let wanted = self.wanted_inside();
+            let leave = self.inside & !wanted & !self.leaving;
+            let enter = wanted & !self.inside;
+            self.leaving |= leave;
+            self.inside |= enter;
+            acts.extend((leave != 0).then_some(Act::Leave(leave)));
+            acts.extend((enter != 0).then_some(Act::Enter(enter)));
+        }
+        if self.inside == 0 && std::mem::take(&mut self.owes_paused) {
+            acts.push(Act::Say(ToSupervisor::Paused));
+        }
+        if self.inside & self.held == 0
+            && let Some(number) = self.owes_held.take()
+        {
+            acts.push(Act::Say(ToSupervisor::Held { number }));
+        }
+    }
+
+    fn wanted_inside(&self) -> Set {
+        match self.permitted && !self.paused {
+            true => self.alive & !self.held,
+            false => 0,
+        }
     }
 
     /// The first cause stands.
-    fn end(&mut self, cause: Cause) -> Vec<Act> {
-        if self.cause.is_some() {
-            return Vec::new();
+    fn end(&mut self, cause: Cause, acts: &mut Vec<Act>) {
+        if self.cause.is_none() {
+            self.cause = Some(cause);
+            acts.push(Act::End);
         }
-        self.cause = Some(cause);
-        vec![Act::End]
     }
 }
 
@@ -218,182 +215,4 @@ fn bit(vcpu: u16) -> Set {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::VecDeque;
-
-    /// What a supervisor says or a guest does.
-    #[derive(Clone, Copy, Debug)]
-    enum Step {
-        Order(u8),
-        /// The vCPU, if one has orders, follows the oldest.
-        Follow(u16),
-        Exit(u16, u8),
-        Fault(u16),
-    }
-
-    /// Threads as `vcpu` has them: they follow orders one by one, and report.
-    struct Threads {
-        life: Life,
-        orders: Vec<Option<VecDeque<Act>>>,
-        inside: Vec<bool>,
-        said: Vec<ToSupervisor>,
-        codes: Vec<u8>,
-    }
-
-    impl Threads {
-        fn new(vcpus: u16) -> Self {
-            Threads {
-                life: Life::new(vcpus),
-                orders: vec![Some(VecDeque::new()); vcpus.into()],
-                inside: vec![false; vcpus.into()],
-                said: Vec::new(),
-                codes: Vec::new(),
-            }
-        }
-
-        fn happen(&mut self, event: Event) {
-            for act in self.life.on(event) {
-                match act {
-                    Act::Say(message) => {
-                        if message == ToSupervisor::Paused {
-                            assert!(!self.inside.contains(&true), "paused with one inside");
-                        }
-                        self.said.push(message);
-                    }
-                    Act::Join(vcpu) => {
-                        assert!(self.orders[usize::from(vcpu)].is_none(), "joined alive");
-                    }
-                    order => {
-                        for orders in self.orders.iter_mut().flatten() {
-                            orders.push_back(order.clone());
-                            assert!(orders.len() <= 3, "more orders than a mailbox holds");
-                        }
-                    }
-                }
-            }
-        }
-
-        fn follow(&mut self, vcpu: u16) {
-            let at = usize::from(vcpu);
-            let Some(order) = self.orders[at].as_mut().and_then(VecDeque::pop_front) else {
-                return;
-            };
-            match order {
-                Act::Enter => self.inside[at] = true,
-                Act::Leave => {
-                    self.inside[at] = false;
-                    self.happen(Event::Left(vcpu));
-                }
-                _ => self.end(vcpu, End::Told),
-            }
-        }
-
-        fn end(&mut self, vcpu: u16, end: End) {
-            let at = usize::from(vcpu);
-            self.orders[at] = None;
-            self.inside[at] = false;
-            self.happen(Event::Ended(vcpu, end));
-        }
-
-        fn step(&mut self, step: Step) {
-            match step {
-                Step::Order(order) => self.happen(match order {
-                    0 => Event::Go,
-                    1 | 2 => Event::Pause,
-                    3 | 4 => Event::Resume,
-                    5 => Event::Stop,
-                    _ => Event::PeerLost,
-                }),
-                Step::Follow(vcpu) => self.follow(vcpu),
-                // Only a guest that runs can end by itself.
-                Step::Exit(vcpu, code) if self.inside[usize::from(vcpu)] => {
-                    self.codes.push(code);
-                    self.end(vcpu, End::Exit(code));
-                }
-                Step::Fault(vcpu) if self.inside[usize::from(vcpu)] => {
-                    self.end(vcpu, End::Fault("fault".into()));
-                }
-                Step::Exit(..) | Step::Fault(_) => {}
-            }
-        }
-
-        /// Every thread follows all its orders.
-        fn settle(&mut self) {
-            while let Some(vcpu) = (0..).zip(&self.orders).find_map(|(vcpu, orders)| {
-                orders
-                    .as_ref()
-                    .is_some_and(|orders| !orders.is_empty())
-                    .then_some(vcpu)
-            }) {
-                self.follow(vcpu);
-            }
-        }
-
-        fn alive(&self) -> bool {
-            self.orders.iter().any(Option::is_some)
-        }
-    }
-
-    const VCPUS: u16 = 3;
-
-    fn step(orders: u8) -> impl Strategy<Value = Step> {
-        prop_oneof![
-            4 => (0..orders).prop_map(Step::Order),
-            8 => (0..VCPUS).prop_map(Step::Follow),
-            1 => (0..VCPUS, any::<u8>()).prop_map(|(vcpu, code)| Step::Exit(vcpu, code)),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn once_settled_the_machine_is_where_the_last_orders_want_it(
-            steps in proptest::collection::vec(step(5), 0..60),
-        ) {
-            let mut threads = Threads::new(VCPUS);
-            let (mut go, mut pause) = (false, false);
-            for step in steps {
-                match step {
-                    Step::Order(0) => go = true,
-                    Step::Order(order) => pause = order <= 2,
-                    _ => {}
-                }
-                threads.step(step);
-                if !go {
-                    prop_assert!(!threads.inside.contains(&true), "inside before Go");
-                }
-            }
-            threads.settle();
-            for (orders, inside) in threads.orders.iter().zip(&threads.inside) {
-                prop_assert_eq!(*inside, orders.is_some() && go && !pause);
-            }
-            let answer = threads.said.last();
-            if pause && threads.alive() {
-                prop_assert_eq!(answer, Some(&ToSupervisor::Paused));
-            }
-            if !threads.alive() {
-                let highest = threads.codes.iter().copied().max().unwrap_or(0);
-                prop_assert_eq!(threads.life.over(), Some(&Cause::Halt(HaltCause::Exit(highest))));
-            }
-        }
-
-        #[test]
-        fn whatever_came_before_an_end_ends_every_thread_and_the_first_cause_stands(
-            before in proptest::collection::vec(step(5), 0..30),
-            end in prop_oneof![(5u8..7).prop_map(Step::Order), (0..VCPUS).prop_map(Step::Fault)],
-            after in proptest::collection::vec(step(7), 0..30),
-        ) {
-            let mut threads = Threads::new(VCPUS);
-            before.into_iter().for_each(|step| threads.step(step));
-            threads.step(end);
-            let cause = threads.life.cause().cloned();
-            after.into_iter().for_each(|step| threads.step(step));
-            if cause.is_some() {
-                threads.settle();
-                prop_assert!(!threads.alive());
-                prop_assert_eq!(threads.life.over(), cause.as_ref());
-            }
-        }
-    }
-}
+mod tests;

@@ -134,6 +134,16 @@ pub enum Effect {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         before: Option<String>,
     },
+    /// Keep a vCPU out of its guest.
+    Freeze {
+        /// `MACHINE/vcpu0`.
+        task: String,
+    },
+    /// Let a vCPU into its guest again.
+    Thaw {
+        /// `MACHINE/vcpu0`.
+        task: String,
+    },
     /// Read a thread's counter exactly, and bill it.
     Sample {
         /// `MACHINE/vcpu0`.
@@ -146,9 +156,11 @@ pub enum Effect {
 pub struct Problem {
     /// `about:blank`: the status says what kind it is.
     #[serde(rename = "type")]
-    pub kind: String,
+    #[schema(value_type = String)]
+    pub kind: Box<str>,
     /// The status in words.
-    pub title: String,
+    #[schema(value_type = String)]
+    pub title: Box<str>,
     /// The HTTP status.
     pub status: u16,
     /// The rule, a sentence with both operands.
@@ -158,6 +170,10 @@ pub struct Problem {
     /// Which command of a plan was refused, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<usize>,
+    /// What is not as it was: done before the refusal, and not to be taken back. A sentence each.
+    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub remains: Box<[String]>,
 }
 
 /// A hierarchy.
@@ -215,10 +231,60 @@ pub struct Applied {
     pub commands: Vec<Command>,
     /// What they do on the host.
     pub plan: Plan,
-    /// Machines that it starts.
-    pub started: Vec<String>,
-    /// Machines that it ends, since the spec does not have them.
+    /// Machines that it ends: the spec does not have them, or has them otherwise than they were made.
     pub stopped: Vec<String>,
+    /// Machines that it forgets, since the spec does not have them.
+    pub removed: Vec<String>,
+    /// Machines that it makes anew, and why.
+    pub replaced: Vec<Replaced>,
+    /// Machines that it makes and starts, those that it makes anew included.
+    pub started: Vec<String>,
+    /// The tasks that they are born with, and where.
+    pub births: Vec<Birth>,
+    /// What changes of machines that stay as they are otherwise.
+    pub amended: Vec<Amended>,
+}
+
+/// A machine that is made anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Replaced {
+    /// Which.
+    pub machine: String,
+    /// What of it the spec has otherwise, a sentence with both operands.
+    pub why: String,
+}
+
+/// What changes of a machine that need not end for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Amended {
+    /// Which.
+    pub machine: String,
+    /// When it is started anew from now on: `no`, `on-failure`, `always`; absent where that stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<String>,
+    /// Whether its tasks go elsewhere at its next start, though no command moves them.
+    pub groups: bool,
+}
+
+/// A task that a machine is to be born with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Birth {
+    /// `MACHINE/vcpu0`.
+    pub task: String,
+    /// Its groups; in a hierarchy of which none is here, it is in the root.
+    pub groups: Vec<String>,
+    /// The CPUs that it is confined to; absent where nothing confines it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<String>,
+}
+
+/// What making a machine would do: the answer to a dry run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MachinePlan {
+    /// Which.
+    pub machine: String,
+    /// The tasks that it is born with, and where. Threads that KVM starts follow `control`.
+    pub births: Vec<Birth>,
 }
 
 /// A group, what is known of it, and what can be read of it.

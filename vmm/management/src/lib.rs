@@ -131,6 +131,12 @@ pub struct Machine {
     pub first_output_after_ns: Option<u64>,
     /// From spawn until the process ended.
     pub ended_after_ns: Option<u64>,
+    /// When it is started anew after it has ended: `no`, `on-failure` or `always`.
+    #[serde(default)]
+    pub restart: String,
+    /// It has ended, and is about to be started anew.
+    #[serde(default)]
+    pub restarting: bool,
     /// How it ended, once it has: `exit 0`, `signal 9`, `fault …`, `refused …`.
     pub end: Option<String>,
     /// CPU time of the whole process by the kernel's process clock, read before reaping.

@@ -1,13 +1,15 @@
 //! `pinfold serve`: the host's supervisor, until it is told to end.
 //!
-//! Takes the host (its lock), binds the management socket, starts the supervisor's actors and the API, says that
-//! it is ready, and then only waits for SIGTERM or SIGINT. At the end machines are asked to stop, and those that
-//! do not in time are killed: a later supervisor cannot take them over yet.
+//! Takes the host (its lock), binds the management socket, starts the supervisor's actors and says that it is ready.
+//! From then on this thread serves the API, writes the log, and waits for SIGTERM or SIGINT, all in one loop: with
+//! keeper, wire and runner there are four threads, whatever the number of machines. At the end machines are asked to
+//! stop, and those that do not in time are killed: a later supervisor cannot take them over yet.
 
 mod log;
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -20,9 +22,9 @@ use container_core::{Credentials, Framework};
 use rustix::fs::Mode;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use supervisor::keeper::{Order, Request};
 use supervisor::{Config, MachineProgram, Supervisor};
+use tokio::io::AsyncReadExt;
 
 use crate::cli::ServeArgs;
 use crate::lock::{self, HostLock};
@@ -32,13 +34,22 @@ use crate::spec::door::Language;
 const GRACE: Duration = Duration::from_secs(10);
 /// How often they are looked at then.
 const LOOK: Duration = Duration::from_millis(20);
+/// After that, whoever reads the log has this long for its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Serve until told to end.
 ///
 /// # Errors
 /// Another supervisor has the host, there is no KVM, or the socket cannot be bound.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    log::start();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
+    runtime.block_on(host(args))
+}
+
+async fn host(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let spent_before = host::own_cpu_time();
     let kvm = hv::Hypervisor::open()?;
     let resources = host::topology::resources()?;
@@ -47,13 +58,13 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let _state = state_directory(args.state_dir.as_deref())?;
     let path = args.socket.clone().unwrap_or_else(lock::socket_path);
     let socket = Socket::bind(&path)?;
-    // Taken before there are threads, so that every one of them leaves these to the loop below.
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let mut signals = signals()?;
+    let (notes, mut log) = log::open()?;
     let (onlooker, feed) = supervisor::api::feed();
     let supervisor = Supervisor::start(Config {
         framework: Framework::new(resources),
         history: Vec::new(),
-        onlooker: Some(log::onlooker(onlooker)?),
+        onlooker: Some(notes.onlooker(onlooker)),
         spent_before,
         withhold_go: Duration::ZERO,
         machine_program: Some(MachineProgram {
@@ -64,26 +75,39 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     })?;
     let listener = socket.listener.try_clone()?;
     let keeper = supervisor.keeper().clone();
-    let api = supervisor::api::start(
-        listener,
-        keeper,
-        feed,
-        Arc::new(Language),
-        rustix::process::geteuid().as_raw(),
-    )?;
-    tracing::info!(socket = %path.display(), "ready");
-    let _ = sd_notify::notify(false, &[NotifyState::Ready]);
-    let signal = signals.forever().next();
-    tracing::info!(?signal, "ending");
-    let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
-    drop(api);
-    stop_machines(&supervisor)?;
+    let owner = rustix::process::geteuid().as_raw();
+    let serving = async {
+        notes.say(format!("ready at {}", path.display()));
+        let _ = sd_notify::notify(false, &[NotifyState::Ready]);
+        let told = signals.read_u8();
+        supervisor::api::serve(listener, keeper, feed, Arc::new(Language), owner, told).await??;
+        notes.say("ending");
+        let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
+        stop_machines(&supervisor).await
+    };
+    let outcome = tokio::select! {
+        outcome = serving => outcome,
+        // Not before `notes` are gone.
+        () = log.write() => Ok(()),
+    };
     supervisor.end();
-    Ok(ExitCode::SUCCESS)
+    drop(notes);
+    let _ = tokio::time::timeout(LAST_LINES, log.write()).await;
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// A byte for each signal that tells to end.
+fn signals() -> io::Result<tokio::net::UnixStream> {
+    let (heard, told) = UnixStream::pair()?;
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::low_level::pipe::register(signal, told.try_clone()?)?;
+    }
+    heard.set_nonblocking(true)?;
+    tokio::net::UnixStream::from_std(heard)
 }
 
 /// Ask all machines to end, and wait for them a while.
-fn stop_machines(supervisor: &Supervisor) -> anyhow::Result<()> {
+async fn stop_machines(supervisor: &Supervisor) -> anyhow::Result<()> {
     let deadline = Instant::now() + GRACE;
     // By process: one whose process was still being started is asked once it is there.
     let mut asked = HashSet::new();
@@ -110,7 +134,7 @@ fn stop_machines(supervisor: &Supervisor) -> anyhow::Result<()> {
         if is_over || Instant::now() >= deadline {
             return Ok(());
         }
-        std::thread::sleep(LOOK);
+        tokio::time::sleep(LOOK).await;
     }
 }
 

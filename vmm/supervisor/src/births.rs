@@ -10,13 +10,20 @@
 //! others are born beside it.
 
 use container_core::{
-    Command, Errno, Framework, GroupPath, Refusal, TaskId, TaskKind, TaskName, Tid,
+    Command, Errno, Framework, GroupPath, HierarchyName, Refusal, TaskId, TaskKind, TaskName, Tid,
 };
 
 use crate::{NewMachine, memory_needed};
 
 /// The subsystem that a machine with namespaces is cloned by.
 pub(crate) const NS: &str = "ns";
+
+/// Where machines with namespaces are cloned, if anywhere.
+pub(crate) fn hierarchy_of_ns(framework: &Framework) -> Option<HierarchyName> {
+    let mut hierarchies = framework.hierarchies().into_iter();
+    let with_ns = hierarchies.find(|one| one.mounted && one.subsystems.contains(&NS));
+    with_ns.map(|hierarchy| hierarchy.name)
+}
 
 /// The births of one machine.
 pub struct Births<'a> {
@@ -41,10 +48,8 @@ impl<'a> Births<'a> {
         machine: &'a NewMachine,
         control: Tid,
     ) -> Result<Self, Refusal> {
-        let hierarchies = framework.hierarchies().into_iter();
-        let mut with_ns = hierarchies.filter(|one| one.mounted && one.subsystems.contains(&NS));
-        let hierarchy = with_ns.next().filter(|_| !machine.namespaces.is_empty());
-        let Some(hierarchy) = hierarchy.map(|hierarchy| hierarchy.name) else {
+        let hierarchy = hierarchy_of_ns(framework).filter(|_| !machine.namespaces.is_empty());
+        let Some(hierarchy) = hierarchy else {
             return Ok(Births {
                 machine,
                 home: None,

@@ -39,6 +39,21 @@ impl Placement {
             .or_else(|| self.by_kind.get(&TaskKind::Control));
         groups.map_or(&[], Vec::as_slice)
     }
+
+    /// From now on a thread goes into this group of its hierarchy, in place of the one that it had there.
+    pub fn put(&mut self, kind: TaskKind, group: GroupPath) {
+        let mut groups = self.groups_of(kind).to_vec();
+        groups.retain(|other| other.hierarchy() != group.hierarchy());
+        groups.push(group);
+        self.by_kind.insert(kind, groups);
+    }
+
+    /// Follow the renaming of a group.
+    pub fn rename(&mut self, from: &GroupPath, to: &GroupPath) {
+        for group in self.by_kind.values_mut().flatten() {
+            *group = group.after_rename(from, to);
+        }
+    }
 }
 
 /// What the agent of a machine's guest may do.
@@ -90,6 +105,17 @@ pub enum Restart {
     OnFailure,
     /// After any end.
     Always,
+}
+
+impl Restart {
+    /// As specs and answers say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Restart::No => "no",
+            Restart::OnFailure => "on-failure",
+            Restart::Always => "always",
+        }
+    }
 }
 
 /// The program that the supervisor starts machine processes with.

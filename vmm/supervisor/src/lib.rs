@@ -49,6 +49,9 @@ const WIRE_MAILBOX: usize = 1024;
 /// Of these at most so many are pushes of events. What guests make happen comes faster than the wire can
 /// carry it, and may cost no machine its life; a push that finds no room is owed and costs nobody.
 const PUSHES_WAITING: usize = 256;
+/// And below this number orders which vCPUs are to be held are posted; past it they are owed as well. One change may
+/// freeze more machines than the mailbox has places.
+const HOLDS_WAITING: usize = 512;
 /// Jobs the runner has not taken in: a release agent a group of one commit, and one job a birth.
 const RUNNER_MAILBOX: usize = 1024;
 

@@ -76,6 +76,7 @@ fn machines_that_come_and_go_leave_no_descriptor_and_no_zombie() {
         let created = supervisor.keeper().call(|reply| Request::Create {
             by: Credentials::ROOT,
             machine: Box::new(machine()),
+            replace: false,
             reply,
         });
         assert_eq!(created, Ok(Ok(())));

@@ -6,6 +6,7 @@
 use super::{Cpuset, State};
 use crate::core::Core;
 use crate::group::GroupId;
+use crate::refusal::count;
 use crate::table::TaskSlot;
 use crate::{CpuSet, Errno, GroupPath, HostResources, IdSet, NodeSet, Refusal};
 
@@ -80,6 +81,11 @@ impl State {
     pub(super) fn is_exclusive(&self) -> bool {
         self.cpu_exclusive || self.mem_exclusive
     }
+
+    /// Whether it has something that its siblings may not have.
+    pub(super) fn reserves(&self) -> bool {
+        self.cpu_exclusive && !self.cpus.is_empty() || self.mem_exclusive && !self.mems.is_empty()
+    }
 }
 
 impl Cpuset {
@@ -114,7 +120,8 @@ impl Cpuset {
     ///
     /// # Errors
     /// EBUSY where a child has more, EACCES where the parent has less, ENOSPC for nothing at all
-    /// while tasks are in the group, EINVAL for an overlap where one of two siblings is exclusive.
+    /// while tasks are in the group, EBUSY for no CPUs in an exclusive one, EINVAL for an overlap
+    /// where one of two siblings is exclusive.
     pub(super) fn validate_change(
         &self,
         core: &Core,
@@ -150,20 +157,41 @@ impl Cpuset {
             ),
         ] {
             if cleared && this.tasks > 0 {
-                let (tasks, path) = (this.tasks, &this.path);
-                let rule = format!("{file} cannot be empty while {tasks} tasks are in ");
+                let (tasks, path) = (count(this.tasks, "task is", "tasks are"), &this.path);
+                let rule = format!("{file} cannot be empty while {tasks} in ");
                 return Err(Refusal::about(Errno::ENOSPC, [rule.into(), path.into()]));
             }
         }
-        for sibling in core.groups[parent]
-            .children
-            .values()
-            .filter(|child| **child != group)
-        {
-            let path = &core.groups[*sibling].path;
-            self.is_apart_from(trial, self.state(*sibling), path)?;
+        // The kernel's reason is its deadline scheduler, which keeps a share on every exclusive CPU.
+        if before.cpu_exclusive && trial.cpus.is_empty() && !before.cpus.is_empty() {
+            let rule = "cpuset.cpus cannot be empty while cpuset.cpu_exclusive is 1 in ";
+            return Err(Refusal::about(
+                Errno::EBUSY,
+                [rule.into(), (&this.path).into()],
+            ));
         }
-        Ok(())
+        self.is_apart_from_siblings(core, group, parent, trial)
+    }
+
+    /// A group that reserves nothing is held against those siblings that do, one that does against all of them.
+    fn is_apart_from_siblings(
+        &self,
+        core: &Core,
+        group: GroupId,
+        parent: GroupId,
+        trial: &State,
+    ) -> Result<(), Refusal> {
+        let is_apart = |sibling: &GroupId| {
+            let path = &core.groups[*sibling].path;
+            self.is_apart_from(trial, self.state(*sibling), path)
+        };
+        let others = |sibling: &&GroupId| **sibling != group;
+        let mut reserving = self.state(parent).reserving().filter(others);
+        if !trial.reserves() && reserving.all(|sibling| is_apart(sibling).is_ok()) {
+            return Ok(());
+        }
+        let mut siblings = core.groups[parent].children.values().filter(others);
+        siblings.try_for_each(is_apart)
     }
 
     fn holds_values_of_child(
@@ -173,7 +201,7 @@ impl Cpuset {
         path: &GroupPath,
     ) -> Result<(), Refusal> {
         let rule = if !child.cpus.is_subset_of(&trial.cpus) {
-            let (cpus, held) = (list(trial.cpus), list(child.cpus));
+            let (cpus, held) = (list(*trial.cpus), list(*child.cpus));
             format!("cpuset.cpus {cpus} does not hold the {held} of the child ")
         } else if !child.mems.is_subset_of(&trial.mems) {
             let (mems, held) = (list(trial.mems), list(child.mems));
@@ -208,7 +236,7 @@ impl Cpuset {
         path: &GroupPath,
     ) -> Result<(), Refusal> {
         let rule = if !trial.cpus.is_subset_of(&parent.cpus) {
-            let (cpus, held) = (list(trial.cpus), list(parent.cpus));
+            let (cpus, held) = (list(*trial.cpus), list(*parent.cpus));
             format!("cpuset.cpus {cpus} is not a subset of the parent's {held} in ")
         } else if !trial.mems.is_subset_of(&parent.mems) {
             let (mems, held) = (list(trial.mems), list(parent.mems));
@@ -242,6 +270,8 @@ impl Cpuset {
         sibling: &State,
         path: &GroupPath,
     ) -> Result<(), Refusal> {
+        #[cfg(test)]
+        tests::COMPARED.with(|count| count.set(count.get() + 1));
         let cpu_exclusive = trial.cpu_exclusive || sibling.cpu_exclusive;
         let mem_exclusive = trial.mem_exclusive || sibling.mem_exclusive;
         let (file, ours, theirs) = if cpu_exclusive && trial.cpus.intersects(&sibling.cpus) {
@@ -274,5 +304,79 @@ fn list<const WORDS: usize>(set: IdSet<WORDS>) -> String {
         "nothing".into()
     } else {
         set.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use crate::{Command, CpuSet, Credentials, Framework, HostResources};
+
+    thread_local! {
+        /// Pairs of siblings that were held against each other.
+        pub(super) static COMPARED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn write(group: &str, file: &str, value: &str) -> Command {
+        Command::Write {
+            group: group.parse().unwrap(),
+            file: file.into(),
+            value: value.into(),
+        }
+    }
+
+    #[test]
+    fn a_change_is_held_against_the_siblings_that_reserve_something_and_not_against_all() {
+        const SIBLINGS: usize = 2000;
+        let cpus: CpuSet = (0..4).collect();
+        let mut framework = Framework::new(HostResources {
+            allowed_cpus: cpus,
+            present_cpus: cpus,
+            possible_cpus: 4,
+            mems: (0..1).collect(),
+        });
+        let mut commands = vec![Command::Mount {
+            hierarchy: "p".parse().unwrap(),
+            subsystems: vec!["cpuset".into()],
+        }];
+        for number in 0..SIBLINGS {
+            let group = format!("p:/{number}");
+            let mkdir = Command::Mkdir {
+                group: group.parse().unwrap(),
+            };
+            let cpus = if number == 0 { "0" } else { "1-3" };
+            commands.extend([
+                mkdir,
+                write(&group, "cpuset.cpus", cpus),
+                write(&group, "cpuset.mems", "0"),
+            ]);
+            if number == 0 {
+                commands.push(write(&group, "cpuset.cpu_exclusive", "1"));
+            }
+        }
+        let plan = framework.plan(&Credentials::ROOT, &commands).unwrap();
+        let compared = COMPARED.with(Cell::take);
+        assert!(
+            compared <= 3 * SIBLINGS,
+            "{compared} pairs of {SIBLINGS} siblings"
+        );
+        framework.commit(plan).unwrap();
+        // Those that are held against each other are the right ones.
+        for (group, cpus) in [("p:/7", "0-1"), ("p:/0", "0-1")] {
+            let refused = framework.plan(&Credentials::ROOT, &[write(group, "cpuset.cpus", cpus)]);
+            let rule = refused.unwrap_err().rule;
+            assert!(rule.contains("one of the two is exclusive"), "{rule}");
+        }
+        let rmdir = Command::Rmdir {
+            group: "p:/0".parse().unwrap(),
+        };
+        let plan = framework.plan(
+            &Credentials::ROOT,
+            &[rmdir, write("p:/7", "cpuset.cpus", "0-1")],
+        );
+        framework.commit(plan.unwrap()).unwrap();
+        let flag = [write("p:/7", "cpuset.cpu_exclusive", "1")];
+        assert!(framework.plan(&Credentials::ROOT, &flag).is_err());
     }
 }

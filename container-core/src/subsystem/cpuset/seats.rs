@@ -12,6 +12,10 @@ use crate::{CpuSet, Errno, Refusal, TaskId};
 const FLOAT: &str = "float";
 const ONE_TO_ONE: &str = "one-to-one";
 
+/// The CPU of each seated vCPU; apart from the state of a group, of which few have any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seats(BTreeMap<TaskId, u32>);
+
 impl State {
     pub(super) fn placement(&self) -> &'static str {
         if self.seats.is_some() {
@@ -24,13 +28,13 @@ impl State {
     /// What one task of the group is confined to.
     pub(super) fn cpus_for(&self, task: &Task) -> CpuSet {
         let Some(seats) = &self.seats else {
-            return self.effective_cpus;
+            return *self.effective_cpus;
         };
-        match seats.get(&task.id) {
+        match seats.0.get(&task.id) {
             Some(cpu) => CpuSet::from_iter([*cpu]),
-            None if task.name.kind.is_vcpu() => self.effective_cpus,
+            None if task.name.kind.is_vcpu() => *self.effective_cpus,
             None => match self.unseated_cpus() {
-                rest if rest.is_empty() => self.effective_cpus,
+                rest if rest.is_empty() => *self.effective_cpus,
                 rest => rest,
             },
         }
@@ -38,13 +42,8 @@ impl State {
 
     /// Effective CPUs that are no vCPU's own.
     fn unseated_cpus(&self) -> CpuSet {
-        self.effective_cpus
-            - self
-                .seats
-                .iter()
-                .flat_map(BTreeMap::values)
-                .copied()
-                .collect()
+        let seats = self.seats.iter().flat_map(|seats| seats.0.values());
+        *self.effective_cpus - seats.copied().collect()
     }
 }
 
@@ -61,7 +60,7 @@ impl Cpuset {
         let is_wanted = state.seats.is_some() && task.name.kind.is_vcpu();
         if is_wanted && state.unseated_cpus().is_empty() {
             let (name, path) = (&task.name, &core.groups[group].path);
-            let cpus = state.effective_cpus;
+            let cpus = &state.effective_cpus;
             let full = format!(" is one-to-one and has no CPU of {cpus} left for ");
             let parts = [path.into(), full.into(), name.into()];
             return Err(Refusal::about(Errno::ENOSPC, parts));
@@ -85,24 +84,24 @@ impl Cpuset {
             return true;
         };
         let vcpus = vcpus_of(core, group);
-        let mut free = state.effective_cpus;
-        let mut seats = BTreeMap::new();
+        let mut free = *state.effective_cpus;
+        let mut seats = Seats::default();
         for vcpu in &vcpus {
-            if let Some(cpu) = before.get(vcpu).filter(|cpu| free.remove(**cpu)) {
-                seats.insert(*vcpu, *cpu);
+            if let Some(cpu) = before.0.get(vcpu).filter(|cpu| free.remove(**cpu)) {
+                seats.0.insert(*vcpu, *cpu);
             }
         }
         for vcpu in &vcpus {
-            if !seats.contains_key(vcpu)
+            if !seats.0.contains_key(vcpu)
                 && let Some(cpu) = free.first()
             {
                 free.remove(cpu);
-                seats.insert(*vcpu, cpu);
+                seats.0.insert(*vcpu, cpu);
             }
         }
-        let is_enough = seats.len() == vcpus.len();
-        if *before != seats {
-            self.states.edit(group).seats = Some(seats);
+        let is_enough = seats.0.len() == vcpus.len();
+        if **before != seats {
+            self.states.edit(group).seats = Some(Box::new(seats));
         }
         is_enough
     }
@@ -122,7 +121,7 @@ impl Cpuset {
             return Ok(());
         }
         self.touch(cx, group);
-        self.states.edit(group).seats = (value == ONE_TO_ONE).then(BTreeMap::new);
+        self.states.edit(group).seats = (value == ONE_TO_ONE).then(Box::default);
         match self.reseat(cx.core, group) {
             true => Ok(()),
             false => Err(self.too_few_cpus(cx.core, group)),
@@ -132,7 +131,7 @@ impl Cpuset {
     pub(super) fn too_few_cpus(&self, core: &Core, group: GroupId) -> Refusal {
         let (vcpus, cpus) = (
             vcpus_of(core, group).len(),
-            self.state(group).effective_cpus,
+            &self.state(group).effective_cpus,
         );
         let path = &core.groups[group].path;
         let crowd = format!(" is one-to-one, and its {vcpus} vCPUs are more than CPUs {cpus}");

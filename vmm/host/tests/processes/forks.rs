@@ -189,17 +189,32 @@ pub fn a_child_dies_with_its_parent() {
 pub fn program(args: &[String]) -> u8 {
     let fds = open_descriptors();
     let target = |fd: i32| fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default();
-    let report = format!("{args:?} {fds:?} {:?} {:?}", target(0), target(3));
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let blocked = blocked_in(&status);
+    let report = format!("{args:?} {fds:?} {:?} {:?} {blocked}", target(0), target(3));
     u8::from(fs::write("/proc/self/fd/7", report).is_err())
 }
 
-pub fn a_program_finds_its_descriptors_in_place() {
+/// The blocked signals of a `/proc/PID/status`, in its own spelling.
+fn blocked_in(status: &str) -> &str {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+    line.unwrap_or_default().trim()
+}
+
+/// Those of the calling thread.
+fn blocked_here() -> String {
+    let status = fs::read_to_string("/proc/thread-self/status").expect("proc is mounted");
+    blocked_in(&status).to_owned()
+}
+
+pub fn a_program_finds_its_descriptors_in_place_and_no_signal_blocked() {
     let (mut report, writer) = pipe().expect("a pipe");
     let (other, _other_writer) = pipe().expect("a pipe");
     let own = std::env::current_exe().expect("our path");
     let args: Vec<OsString> = [AS_PROGRAM, "a b"].map(OsString::from).into();
     let other_link =
         fs::read_link(format!("/proc/self/fd/{}", other.as_raw_fd())).expect("a pipe's name");
+    let before = blocked_here();
     // Several threads are no hindrance here.
     let spawned = std::thread::scope(|scope| {
         let (go, tell) = pipe().expect("a pipe");
@@ -217,8 +232,9 @@ pub fn a_program_finds_its_descriptors_in_place() {
     report.read_to_string(&mut text).expect("a report");
     assert_eq!(
         text,
-        format!("[\"a b\"] [0, 1, 2, 3, 7] \"/dev/null\" {other_link:?}")
+        format!("[\"a b\"] [0, 1, 2, 3, 7] \"/dev/null\" {other_link:?} 0000000000000000")
     );
+    assert_eq!(blocked_here(), before, "the parent's own are as they were");
 }
 
 pub fn a_program_that_is_missing_is_an_error() {

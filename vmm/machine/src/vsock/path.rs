@@ -23,7 +23,7 @@ const LONGEST_PORT: &str = "_4294967295";
 /// Clients whose connection the kernel keeps until it is taken.
 const BACKLOG: i32 = 64;
 
-/// At most owner and group may connect; the umask takes away more.
+/// Owner and group may connect, as users of the hybrid convention expect: connect(2) asks for the right to write.
 const MODE: Mode = Mode::from_raw_mode(0o660);
 
 /// A listening socket at a path, which goes with it.
@@ -36,7 +36,8 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// Listen at `path`. A socket that nobody listens at any more is replaced.
+    /// Listen at `path`, for owner and group where the umask leaves them their rights (that of a machine process does).
+    /// A socket that nobody listens at any more is replaced.
     ///
     /// # Errors
     /// [`MachineError::VsockPath`]: the path cannot be one, somebody listens there, or it is another

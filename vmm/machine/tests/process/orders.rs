@@ -38,6 +38,14 @@ pub const TESTS: &[Test] = &[
         a_burst_of_orders_ends_in_the_last_one,
     ),
     (
+        "held_vcpus_use_no_time_and_the_others_do",
+        held_vcpus_use_no_time_and_the_others_do,
+    ),
+    (
+        "a_vcpu_held_before_go_does_not_enter_at_go",
+        a_vcpu_held_before_go_does_not_enter_at_go,
+    ),
+    (
         "stop_ends_spinning_halted_and_waiting_vcpus",
         stop_ends_spinning_halted_and_waiting_vcpus,
     ),
@@ -204,6 +212,54 @@ fn a_burst_of_orders_ends_in_the_last_one() {
     machine.send(&ToMachine::Stop);
     machine.recv_all();
     assert_eq!(machine.exit_code(), 0);
+}
+
+fn held_vcpus_use_no_time_and_the_others_do() {
+    let (mut machine, threads) = born(2, Program::new().spin());
+    let tids = [0, 1].map(|index| tid_of(&threads, vcpu(index)));
+    machine.send(&ToMachine::Go);
+    for (number, held) in [(1, 0), (2, 1), (3, 0)] {
+        let vcpus = 1 << held;
+        machine.send(&ToMachine::Hold { vcpus, number });
+        assert_eq!(machine.recv(), Some(ToSupervisor::Held { number }));
+        let (held, other) = (tids[held], tids[1 - held]);
+        let before = machine.run_ns_asleep(held);
+        let running = machine.run_ns(other);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while machine.run_ns(other) < running + 20_000_000 {
+            assert!(Instant::now() < deadline, "the other does not run");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(machine.run_ns(held), before);
+    }
+    // A pause is answered as ever, and holding goes on after it.
+    machine.send(&ToMachine::Pause);
+    assert_eq!(machine.recv(), Some(ToSupervisor::Paused));
+    machine.send(&ToMachine::Resume);
+    assert_eq!(machine.recv(), Some(ToSupervisor::Resumed));
+    let before = machine.run_ns_asleep(tids[0]);
+    std::thread::sleep(Duration::from_millis(60));
+    assert_eq!(machine.run_ns(tids[0]), before);
+    machine.send(&ToMachine::Stop);
+    machine.recv_all();
+    assert_eq!(machine.exit_code(), 0);
+}
+
+fn a_vcpu_held_before_go_does_not_enter_at_go() {
+    let (mut machine, _) = born(2, Program::new().print("in\n").exit(0));
+    let (vcpus, number) = (0b10, 1);
+    machine.send(&ToMachine::Hold { vcpus, number });
+    assert_eq!(machine.recv(), Some(ToSupervisor::Held { number }));
+    machine.send(&ToMachine::Go);
+    let mut printed = Vec::new();
+    while printed.len() < 3 {
+        printed.extend(machine.read_some(3));
+    }
+    assert_eq!(printed, b"in\n");
+    assert!(!machine.prints_within(Duration::from_millis(100)));
+    let (vcpus, number) = (0, 2);
+    machine.send(&ToMachine::Hold { vcpus, number });
+    assert_eq!(machine.read_all(), "in\n");
 }
 
 fn stop_ends_spinning_halted_and_waiting_vcpus() {

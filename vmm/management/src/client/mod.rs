@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, TE};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -47,6 +47,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 /// Largest answer, in bytes: a report of 100,000 tasks and a full event log has a tenth of this.
 const MAX_ANSWER: usize = 512 << 20;
 
+/// The trailer of a listing that was sent in pieces.
+const TORN: &str = "pinfold-torn";
+
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -62,12 +65,19 @@ pub struct Client {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     text: String,
+    torn: bool,
 }
 
 impl Answer {
     /// As it came.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Whether it is a listing that changed while it was made: what it has was there at no one time, though
+    /// whatever was there all the while is in it.
+    pub fn is_torn(&self) -> bool {
+        self.torn
     }
 
     /// The JSON in it.
@@ -172,11 +182,10 @@ impl Client {
     /// Send a request and wait for the whole answer.
     fn ask(&self, method: Method, route: &str, body: Body) -> Result<Answer, ClientError> {
         let request = request(method, route, body)?;
-        let text = self.within_limit(async {
+        self.within_limit(async {
             let answer = send(&self.socket, request).await?;
             read(answer.into_body()).await
-        })?;
-        Ok(Answer { text })
+        })
     }
 
     /// Send a request and wait for the head of an answer that goes on.
@@ -213,6 +222,8 @@ fn request(method: Method, route: &str, body: Body) -> Result<Request<Full<Bytes
         .uri(route)
         // HTTP/1.1 wants one; a unix socket has none to say.
         .header(HOST, "pinfold")
+        // Long listings end with one.
+        .header(TE, "trailers")
         .header(ACCEPT, "application/json, text/plain, */*");
     let built = match body {
         Some((kind, bytes)) => builder.header(CONTENT_TYPE, kind).body(Full::new(bytes)),
@@ -244,19 +255,22 @@ async fn send(
     let status = answer.status();
     let kind = answer.headers().get(CONTENT_TYPE);
     let kind = kind.map_or(&b""[..], |kind| kind.as_bytes()).to_vec();
-    let text = read(answer.into_body()).await?;
+    let Answer { text, .. } = read(answer.into_body()).await?;
     Err(ClientError::from_answer(status, &kind, &text))
 }
 
-async fn read(body: Incoming) -> Result<String, ClientError> {
-    let bytes = Limited::new(body, MAX_ANSWER).collect().await;
-    let bytes = bytes.map_err(|error| match error.downcast::<hyper::Error>() {
+async fn read(body: Incoming) -> Result<Answer, ClientError> {
+    let whole = Limited::new(body, MAX_ANSWER).collect().await;
+    let whole = whole.map_err(|error| match error.downcast::<hyper::Error>() {
         Ok(error) => ClientError::http(*error),
         Err(_) => ClientError::Protocol(format!("an answer of more than {MAX_ANSWER} bytes")),
     })?;
+    let torn = whole.trailers().and_then(|trailers| trailers.get(TORN));
+    let torn = torn.is_some_and(|torn| torn == "true");
     // What a guest prints is part of some answers, and need not be text.
-    let bytes = bytes.to_bytes();
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let bytes = whole.to_bytes();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Answer { text, torn })
 }
 
 #[cfg(test)]

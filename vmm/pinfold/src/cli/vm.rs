@@ -26,6 +26,15 @@ pub enum VmVerb {
     Create {
         /// A spec file (TOML) with one `[vm.NAME]` and nothing else
         file: PathBuf,
+        /// Print what each of its threads would be, and make nothing
+        #[arg(long, conflicts_with = "no_wait")]
+        dry_run: bool,
+        /// Return as soon as its process has been told what to build
+        #[arg(long)]
+        no_wait: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List machines, the ended ones included
     #[command(after_help = "Examples:\n  pinfold vm ls\n  pinfold vm ls --json | jq -r '.[].name'")]
@@ -121,8 +130,14 @@ The smallest file:
 
 The groups that it names have to be there: `pinfold group mkdir`. Relative paths in it are relative to the file.
 
+It returns once the machine's guest runs, or says why it does not.
+
 Examples:
-  pinfold vm create hello.toml";
+  pinfold vm create hello.toml
+  pinfold vm create hello.toml --dry-run    the groups and CPUs of each thread, or the rule that would refuse it
+  pinfold vm create hello.toml --json | jq .pid
+
+Exit codes: 0 it runs or has run, 1 it could not be started, 2 it is refused.";
 
 const ABOUT_STOP: &str = "\
 Without --force the machine is told to end in good order, which the guest may put off; `pinfold vm wait` waits for it.
@@ -141,7 +156,8 @@ Examples:
 Exit codes: 0 it ended with `exit 0`, 1 with anything else, 2 there is no such machine.";
 
 const ABOUT_LOG: &str = "\
-The supervisor keeps the last 64 KiB. With --follow, what is written in a later life of the machine follows too.
+The supervisor keeps the last 64 KiB. With --follow it goes on until the machine has ended; what is written after a
+restart by its policy follows too.
 On a terminal, characters that could steer it are shown as a stand-in; in a pipe the bytes are as the guest wrote them.
 
 Examples:

@@ -24,21 +24,30 @@ use std::collections::BTreeMap;
 use container_core::{
     Command, Credentials, Errno, Framework, GroupPath, HierarchyName, MachineName, Refusal, TaskId,
 };
-use management::api;
 use supervisor::api::Known;
+use supervisor::keeper::Amendment;
 
 use super::{MachineSpec, Spec, SpecError};
+
+/// What of a freezer is as a spec says it, at any time; its state is what has become of that.
+const SELF_FREEZING: &str = "freezer.self_freezing";
 
 /// What is missing.
 #[derive(Debug, Default)]
 pub struct Wanted<'a> {
     /// The changes, in order: in force together or not at all.
-    pub commands: Vec<api::Command>,
-    /// Machines of the spec that are not known, to be started after the commands.
+    pub commands: Vec<Command>,
+    /// From what they lead to back to what there was; None where there is no way back.
+    pub back: Option<Vec<Command>>,
+    /// Machines of the spec that are not known, to be made after the commands.
     pub start: Vec<&'a MachineSpec>,
-    /// Living machines that the spec does not have, to be ended.
-    pub stop: Vec<MachineName>,
-    /// Why the commands and the starts have to wait until those in `stop` have ended; None where they
+    /// Machines of the spec that are there otherwise, to be made anew, and what is otherwise.
+    pub replace: Vec<(&'a MachineSpec, String)>,
+    /// Machines that the spec does not have, to be ended and forgotten.
+    pub gone: Vec<MachineName>,
+    /// What changes of machines that stay.
+    pub amend: Vec<Amendment>,
+    /// Why the commands and the starts have to wait until those in `gone` and `replace` have ended; None where they
     /// need not.
     pub waits: Option<String>,
 }
@@ -63,27 +72,53 @@ pub enum ApplyError {
 pub fn difference<'a>(spec: &'a Spec, now: &Known) -> Result<Wanted<'a>, ApplyError> {
     let mut target = Framework::new(now.framework.host().clone());
     spec.check(&mut target)?;
-    let (start, stop) = machines::difference(spec, &target, &now.machines)?;
-    machines::keep_homes(spec, &now.framework, &mut target)?;
-    let (commands, waits) = match way(spec, &target, now.framework.clone(), &start) {
-        Ok(commands) => (
-            commands,
-            machines::waits_for_socket(&start, &stop, &now.machines),
+    let machines::Difference {
+        start,
+        replace,
+        gone,
+        amend,
+    } = machines::difference(spec, &target, &now.machines);
+    machines::keep_homes(spec, &replace, &now.framework, &mut target)?;
+    let new: Vec<&MachineSpec> = start
+        .iter()
+        .copied()
+        .chain(replace.iter().map(|(machine, _)| *machine))
+        .collect();
+    let living = now.machines.iter().filter(|machine| machine.alive);
+    let ending: Vec<MachineName> = living
+        .map(|machine| &machine.asked.name)
+        .filter(|name| gone.contains(name) || replace.iter().any(|(of, _)| of.name == **name))
+        .cloned()
+        .collect();
+    let in_place = replace
+        .iter()
+        .find(|(machine, _)| ending.contains(&machine.name))
+        .map(|(_, why)| why.clone());
+    let beside = match &in_place {
+        Some(why) => Err(why.clone()),
+        None => match way(spec, &target, &now.framework, &new) {
+            Ok(way) => Ok(way),
+            Err(refused) if ending.is_empty() => return Err(refused),
+            Err(refused) => Err(refused.to_string()),
+        },
+    };
+    let (way, waits) = match beside {
+        Ok(way) => (
+            way,
+            machines::waits_for_socket(&start, &ending, &now.machines),
         ),
-        Err(refused) if stop.is_empty() => return Err(refused),
-        Err(refused) => {
-            let rest = without(&now.framework, &stop)?;
-            let commands = way(spec, &target, rest, &start)?;
-            (commands, Some(refused.to_string()))
+        Err(why) => {
+            let rest = without(&now.framework, &ending)?;
+            (way(spec, &target, &rest, &new)?, Some(why))
         }
     };
-    let commands = commands
-        .into_iter()
-        .map(|command| shown(command, &now.framework));
     Ok(Wanted {
-        commands: commands.collect(),
+        commands: way.0,
+        back: way.1,
         start,
-        stop,
+        replace,
+        gone,
+        amend,
         waits,
     })
 }
@@ -100,15 +135,18 @@ fn without(framework: &Framework, machines: &[MachineName]) -> Result<Framework,
     Ok(rest)
 }
 
-/// The commands that make the scratch as the target, and room for the machines that are to start.
+/// The commands that make what there is as the target, with room for the machines that are to start; and those that lead
+/// back, if there is a way.
+type ThereAndBack = (Vec<Command>, Option<Vec<Command>>);
+
 fn way(
     spec: &Spec,
     target: &Framework,
-    scratch: Framework,
-    start: &[&MachineSpec],
-) -> Result<Vec<Command>, ApplyError> {
+    now: &Framework,
+    new: &[&MachineSpec],
+) -> Result<ThereAndBack, ApplyError> {
     let mut way = Way {
-        scratch,
+        scratch: now.clone(),
         target,
         commands: Vec::new(),
     };
@@ -123,12 +161,48 @@ fn way(
         }
     }
     let moves = machines::moves(spec, &way.scratch);
-    for hierarchy in target.hierarchies() {
+    let names = target.hierarchies().into_iter();
+    let names: Vec<HierarchyName> = names.map(|hierarchy| hierarchy.name).collect();
+    for name in &names {
         let none = BTreeMap::new();
-        let moves = moves.get(&hierarchy.name).unwrap_or(&none);
-        groups::change(&mut way, &hierarchy.name, moves)?;
+        groups::change(&mut way, name, moves.get(name).unwrap_or(&none))?;
     }
-    spec.try_births(&mut way.scratch, start.iter().copied())?;
+    let back = match way.commands.is_empty() {
+        true => Some(Vec::new()),
+        false => back(&names, now, way.scratch.clone()).ok(),
+    };
+    spec.try_births(&mut way.scratch, new.iter().copied())?;
+    Ok((way.commands, back))
+}
+
+/// The commands that make these hierarchies of the scratch as they were.
+fn back(
+    names: &[HierarchyName],
+    was: &Framework,
+    scratch: Framework,
+) -> Result<Vec<Command>, Refusal> {
+    let mut way = Way {
+        scratch,
+        target: was,
+        commands: Vec::new(),
+    };
+    let there = was.hierarchies();
+    for name in names {
+        if !there.iter().any(|hierarchy| hierarchy.name == *name) {
+            groups::unmount(&mut way, name)?;
+            continue;
+        }
+        let mut moves = Moves::new();
+        for group in was.walk(name)? {
+            for task in group.tasks {
+                let is_in = way.scratch.task(task).filter(|task| task.alive);
+                if is_in.is_some_and(|task| !task.groups.contains(&group.path)) {
+                    moves.insert(task, group.path.clone());
+                }
+            }
+        }
+        groups::change(&mut way, name, &moves)?;
+    }
     Ok(way.commands)
 }
 
@@ -169,7 +243,14 @@ impl Way<'_> {
     /// Write what the target has.
     fn set_as_wanted(&mut self, group: &GroupPath, file: &str) -> Result<(), Refusal> {
         let value = read(self.target, group, file)?;
-        self.set(group, file, &value)
+        if file != SELF_FREEZING {
+            return self.set(group, file, &value);
+        }
+        if read(&self.scratch, group, file)? == value {
+            return Ok(());
+        }
+        let state = if value == "1" { "FROZEN" } else { "THAWED" };
+        self.set(group, "freezer.state", state)
     }
 
     /// A hierarchy that is there already is only held against what the spec wants of it.
@@ -197,55 +278,6 @@ impl Way<'_> {
 fn read(framework: &Framework, group: &GroupPath, file: &str) -> Result<String, Refusal> {
     let text = framework.read(&Credentials::ROOT, group, file)?;
     Ok(text.trim_end().to_owned())
-}
-
-/// A command as the API says it.
-fn shown(command: Command, framework: &Framework) -> api::Command {
-    let task_name = |task: TaskId| {
-        let info = framework.task(task);
-        info.map_or_else(|| task.to_string(), |info| info.name.to_string())
-    };
-    match command {
-        Command::Mount {
-            hierarchy,
-            subsystems,
-        } => {
-            let hierarchy = hierarchy.to_string();
-            api::Command::Mount {
-                hierarchy,
-                subsystems,
-            }
-        }
-        Command::Mkdir { group } => api::Command::Mkdir {
-            group: group.to_string(),
-        },
-        Command::Rmdir { group } => api::Command::Rmdir {
-            group: group.to_string(),
-        },
-        Command::Chown {
-            group,
-            uid,
-            gid,
-            mode,
-        } => {
-            let group = group.to_string();
-            api::Command::Chown {
-                group,
-                uid,
-                gid,
-                mode,
-            }
-        }
-        Command::Write { group, file, value } => {
-            let group = group.to_string();
-            api::Command::Set { group, file, value }
-        }
-        Command::Attach { group, task } => api::Command::Attach {
-            group: group.to_string(),
-            task: task_name(task),
-        },
-        other => unreachable!("the way to a spec has no {other:?}"),
-    }
 }
 
 #[cfg(test)]

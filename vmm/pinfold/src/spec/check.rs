@@ -3,7 +3,6 @@
 use container_core::{Command, Credentials, Event, Framework, Refusal, TaskKind, TaskName, Tid};
 use supervisor::Births;
 
-use super::machine::restart_word;
 use super::{Change, MachineSpec, Spec, SpecError};
 
 impl Spec {
@@ -40,7 +39,7 @@ impl Spec {
                 let message = format!(
                     "machine {name} has restart {restart:?}, and `pinfold run` starts each machine \
                      once: leave it out, or use `pinfold serve`",
-                    restart = restart_word(*restart),
+                    restart = restart.word(),
                 );
                 Err(self.refuse(*line, message))
             }

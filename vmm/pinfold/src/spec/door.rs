@@ -6,10 +6,10 @@ use container_core::Refusal;
 use management::api::{ApplyRequest, Problem};
 use serde_json::Value;
 use supervisor::NewMachine;
-use supervisor::api::{Known, Specs, Wanted};
+use supervisor::api::{Known, Replacement, Specs, Wanted};
 
 use super::apply::{ApplyError, difference};
-use super::{machine_from_json, understand};
+use super::{MachineSpec, machine_from_json, understand};
 
 /// The spec language.
 #[derive(Clone, Copy, Debug)]
@@ -42,26 +42,22 @@ impl Specs for Language {
                 problem(409, &format!("{errno:?}"), rule)
             }
         })?;
-        if let Some(why) = wanted.waits {
-            let stop = wanted
-                .stop
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>();
-            let rule = format!(
-                "stop {} first, which the spec does not have: {why}",
-                stop.join(", ")
-            );
-            return Err(problem(409, "EBUSY", rule));
-        }
+        let new = |machine: &MachineSpec| machine.to_new();
         Ok(Wanted {
             commands: wanted.commands,
-            start: wanted
-                .start
-                .iter()
-                .map(|machine| machine.to_new())
+            back: wanted.back,
+            start: wanted.start.into_iter().map(new).collect(),
+            replace: wanted
+                .replace
+                .into_iter()
+                .map(|(machine, why)| Replacement {
+                    machine: new(machine),
+                    why,
+                })
                 .collect(),
-            stop: wanted.stop,
+            gone: wanted.gone,
+            amend: wanted.amend,
+            ends_first: wanted.waits.is_some(),
         })
     }
 }
@@ -79,6 +75,7 @@ fn problem(status: u16, errno: &str, detail: String) -> Problem {
         detail,
         errno: errno.into(),
         command: None,
+        remains: Box::default(),
     }
 }
 
@@ -122,8 +119,9 @@ mod tests {
             asked: web.clone(),
             alive: true,
         });
-        let refused = asked(&TREES.replace("64M", "8M"), &known).unwrap_err();
-        assert_eq!((refused.status, &*refused.errno), (409, "EBUSY"));
+        let anew = asked(&TREES.replace("64M", "8M"), &known).unwrap();
+        assert_eq!((anew.replace.len(), anew.ends_first), (1, true));
+        assert!(anew.replace[0].why.contains("memory"), "{anew:?}");
         let refused = Language
             .machine("a", &json!({ "vcpus": 1 }), &known)
             .unwrap_err();

@@ -85,15 +85,6 @@ pub(super) fn machine(
     })
 }
 
-/// A restart as a spec says it.
-pub(super) fn restart_word(restart: Restart) -> &'static str {
-    match restart {
-        Restart::No => "no",
-        Restart::OnFailure => "on-failure",
-        Restart::Always => "always",
-    }
-}
-
 /// The words of `restart`.
 fn restart(
     source: &Source<'_>,

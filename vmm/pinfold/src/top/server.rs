@@ -65,6 +65,8 @@ fn line(effect: &Effect) -> String {
             Some(before) => format!("{task} from cpus {before} to {cpus}"),
             None => format!("{task} to cpus {cpus}"),
         },
+        Effect::Freeze { task } => format!("{task} leaves its guest"),
+        Effect::Thaw { task } => format!("{task} enters its guest"),
         Effect::Sample { task } => format!("{task} is billed up to now"),
     }
 }

@@ -31,7 +31,15 @@ pub fn group(args: &GroupArgs) -> anyhow::Result<ExitCode> {
         GroupVerb::Get { group, file } => {
             let group = group.to_string();
             let text = match file {
-                Some(file) => client.get(&route::file(&group, file))?.text().to_owned(),
+                Some(file) => {
+                    let answer = client.get(&route::file(&group, file))?;
+                    if answer.is_torn() {
+                        eprintln!(
+                            "pinfold: tasks came to {group} or left it while they were listed: the list is torn"
+                        );
+                    }
+                    answer.text().to_owned()
+                }
                 None => {
                     let view: GroupView = client.get(&route::group(&group))?.json()?;
                     view.files.join("\n")

@@ -8,6 +8,7 @@ mod group;
 mod hierarchy;
 mod output;
 mod pages;
+mod progress;
 mod vm;
 mod words;
 

@@ -3,12 +3,14 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use management::api::{StateRequest, WantedState};
+use management::api::{MachinePlan, StateRequest, WantedState};
 use management::client::{Client, ClientError, GAP, route};
 use management::{Event, Machine, Task};
 
 use super::group::list_tasks;
 use super::output::{harmless, print, show, table};
+use super::progress::{Progress, Waited};
+use super::words;
 use crate::cli::{VmArgs, VmVerb};
 use crate::units::{bytes, time};
 
@@ -24,9 +26,14 @@ const WELL: &str = "exit 0";
 pub fn vm(args: &VmArgs) -> anyhow::Result<ExitCode> {
     let client = super::client(&args.server)?;
     match &args.verb {
-        VmVerb::Create { file } => {
+        VmVerb::Create {
+            file,
+            dry_run,
+            no_wait,
+            json,
+        } => {
             let (name, machine) = file::machine(file)?;
-            client.post(&route::machine(&name), &machine)?;
+            create(&client, &name, &machine, (*dry_run, *no_wait), *json)?;
         }
         VmVerb::Ls { json } => show(&client.get("/v1/machines")?, *json, list)?,
         VmVerb::Show { name, json } => {
@@ -48,6 +55,44 @@ pub fn vm(args: &VmArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Make a machine, and wait until its guest runs; or say what that would be.
+fn create(
+    client: &Client,
+    name: &str,
+    machine: &serde_json::Value,
+    (dry_run, no_wait): (bool, bool),
+    json: bool,
+) -> anyhow::Result<()> {
+    let query = match (dry_run, no_wait) {
+        (true, _) => "?dry_run=true",
+        (false, true) => "",
+        (false, false) => "?wait=true",
+    };
+    let answer = client.post(&format!("{}{query}", route::machine(name)), machine)?;
+    if dry_run {
+        return show(&answer, json, |plan: MachinePlan| would_make(&plan));
+    }
+    if json {
+        print(answer.text())?;
+    }
+    let machine: Machine = answer.json()?;
+    match (no_wait || machine.go_after_ns.is_some(), machine.end) {
+        (true, _) => Ok(()),
+        (false, Some(end)) => anyhow::bail!("machine {name} has ended: {end}"),
+        (false, None) => anyhow::bail!("machine {name} is still {}", machine.state),
+    }
+}
+
+fn would_make(plan: &MachinePlan) -> String {
+    let lines = plan.births.iter().map(words::birth);
+    let lines = lines.chain([format!("start {}", plan.machine)]);
+    let mut out: String = lines
+        .map(|line| format!("would {}\n", harmless(&line)))
+        .collect();
+    out.push_str("nothing was changed\n");
+    out
 }
 
 /// Have a machine go to a state, and wait until it is there. The supervisor has waited by the time it answers, and
@@ -115,6 +160,12 @@ fn until_end(client: &Client, name: &str) -> anyhow::Result<String> {
     if let Some(end) = end(client)? {
         return Ok(end);
     }
+    let waited = Waited {
+        what: format!("until {name} ends"),
+        machines: vec![name.to_owned()],
+        steps: 0,
+    };
+    let _shown = Progress::of(client, waited, false);
     for message in events {
         let message = message?;
         let about_it = message.event == GAP

@@ -1,6 +1,6 @@
 //! Commands and effects in words: a command as the command line that asks for it.
 
-use management::api::{Command, Effect};
+use management::api::{Birth, Command, Effect};
 
 /// `group attach placement:/gold web/vcpu0`, to be read or pasted.
 pub fn command(command: &Command) -> String {
@@ -53,8 +53,21 @@ pub fn effect(effect: &Effect) -> String {
             let from = from.map_or_else(String::new, |before| format!(", from {before}"));
             format!("pin {task} to CPUs {cpus}{from}")
         }
+        Effect::Freeze { task } => format!("keep {task} out of its guest"),
+        Effect::Thaw { task } => format!("let {task} into its guest"),
         Effect::Sample { task } => format!("read the counter of {task} and bill it"),
     }
+}
+
+/// `place web/vcpu0 in placement:/gold, on CPUs 0`
+pub fn birth(birth: &Birth) -> String {
+    let groups = match &birth.groups[..] {
+        [] => "no group".to_owned(),
+        groups => groups.join(", "),
+    };
+    let cpus = birth.cpus.as_deref();
+    let cpus = cpus.map_or_else(String::new, |cpus| format!(", on CPUs {cpus}"));
+    format!("place {} in {groups}{cpus}", birth.task)
 }
 
 /// `1 effect`, `2 effects`

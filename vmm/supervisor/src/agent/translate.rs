@@ -162,6 +162,8 @@ pub(super) fn event(event: &ViewEvent) -> wire::Event {
             from: from.as_ref().map(text),
             to: to.as_ref().map(text),
         },
+        ViewEvent::GroupFrozen { group } => wire::Event::GroupFrozen { group: text(group) },
+        ViewEvent::GroupThawed { group } => wire::Event::GroupThawed { group: text(group) },
         ViewEvent::FileWritten { group, file, value } => wire::Event::FileWritten {
             group: text(group),
             file: file.clone(),

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actor::{Address, Reply, TrySendError};
 use axum::extract::FromRequestParts;
@@ -9,6 +10,7 @@ use axum::http::request::Parts;
 use container_core::Credentials;
 use management::Report;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::time::{Instant, sleep};
 
 use super::extract::Peer;
 use super::feed::FeedHandle;
@@ -19,6 +21,12 @@ use crate::keeper::Request;
 
 /// Requests of the API that may wait for the keeper at once. The rest of its mailbox is for the wire and the runner.
 const MOST_WAITING: usize = 128;
+/// What finds so many waiting is tried again for so long,
+const PATIENCE: Duration = Duration::from_secs(3);
+/// first after this,
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+/// then after twice as long each time, up to this.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// Of these so many may be of others than root and the supervisor's user; the rest of theirs wait here, in turn.
 const OTHERS_WAITING: usize = 32;
 /// Reports that may be made at once for either: one walks every task and group, on the keeper's thread.
@@ -32,6 +40,8 @@ pub struct App {
     pub(super) feed: FeedHandle,
     pub(super) requests: Requests,
     others: Semaphore,
+    /// One apply at a time: each is found against what the one before has left.
+    pub(super) applies: Semaphore,
     own_reports: Semaphore,
     others_reports: Semaphore,
 }
@@ -50,6 +60,7 @@ impl App {
             feed,
             requests: Requests::default(),
             others: Semaphore::new(OTHERS_WAITING),
+            applies: Semaphore::new(1),
             own_reports: Semaphore::new(REPORTS_AT_ONCE),
             others_reports: Semaphore::new(REPORTS_AT_ONCE),
         }
@@ -89,6 +100,9 @@ impl Client {
 
     /// Ask the keeper, and sleep until it answers.
     ///
+    /// What finds too much waiting for the keeper is tried again for a while: a burst of news, as of many machines that end
+    /// at once, is over in less.
+    ///
     /// # Errors
     /// EAGAIN where too much waits for it, ESHUTDOWN where it has ended.
     pub async fn ask<T: Send + 'static>(
@@ -103,12 +117,21 @@ impl Client {
         let reply = actor::reply_to(move |value| {
             let _ = answer.send(value);
         });
-        match self.keeper.try_send_below(MOST_WAITING, request(reply)) {
-            Ok(()) => answered.await.map_err(|_| Refused::ending()),
-            Err(TrySendError::Full(_)) => Err(Refused::busy(format!(
-                "{MOST_WAITING} requests wait for the keeper already"
-            ))),
-            Err(TrySendError::Closed(_)) => Err(Refused::ending()),
+        let mut request = request(reply);
+        let deadline = Instant::now() + PATIENCE;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            request = match self.keeper.try_send_below(MOST_WAITING, request) {
+                Ok(()) => return answered.await.map_err(|_| Refused::ending()),
+                Err(TrySendError::Full(request)) if Instant::now() < deadline => request,
+                Err(TrySendError::Full(_)) => {
+                    let rule = format!("{MOST_WAITING} requests wait for the keeper already");
+                    return Err(Refused::busy(rule));
+                }
+                Err(TrySendError::Closed(_)) => return Err(Refused::ending()),
+            };
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -162,7 +185,72 @@ impl Client {
     }
 }
 
-async fn turn(semaphore: &Semaphore) -> Result<SemaphorePermit<'_>, Refused> {
+pub(super) async fn turn(semaphore: &Semaphore) -> Result<SemaphorePermit<'_>, Refused> {
     // Never closed.
     semaphore.acquire().await.map_err(|_| Refused::ending())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use actor::{Mailbox, mailbox};
+
+    use super::*;
+    use crate::api::feed::{self, feed};
+    use crate::api::tests::support::Lines;
+    use crate::keeper::{MachineId, News};
+
+    fn ended(machine: u32) -> Request {
+        let machine = MachineId(machine);
+        Request::News(News::LinkClosed { machine })
+    }
+
+    /// Ask a keeper that has much to do what hierarchies there are, while `keeper` does what it does.
+    fn asked(keeper: impl FnOnce(Mailbox<Request>) + Send + 'static) -> Result<usize, Refused> {
+        let (address, news) = mailbox(256);
+        for machine in 0..200 {
+            assert!(address.try_send(ended(machine)).is_ok());
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let keeper = thread::spawn(move || keeper(news));
+        let answer = runtime.block_on(async {
+            let (_onlooker, feed) = feed();
+            let app = App::new(address, Arc::new(Lines), 0, feed::serve(feed));
+            let client = Client {
+                app: Arc::new(app),
+                by: Credentials::ROOT,
+            };
+            client.ask(Request::Hierarchies).await
+        });
+        keeper.join().unwrap();
+        answer.map(|hierarchies| hierarchies.len())
+    }
+
+    #[test]
+    fn the_news_of_many_machines_that_end_at_once_is_waited_out() {
+        let found = asked(|mailbox| {
+            thread::sleep(Duration::from_millis(100));
+            while let Some(request) = mailbox.recv() {
+                if let Request::Hierarchies(reply) = request {
+                    reply.send(Vec::new());
+                }
+            }
+        });
+        assert_eq!(found, Ok(0));
+    }
+
+    #[test]
+    fn a_keeper_that_does_not_come_to_its_mailbox_is_not_waited_for_without_end() {
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        let found = asked(move |mailbox| {
+            let _ = is_done.recv_timeout(PATIENCE * 2);
+            drop(mailbox);
+        });
+        drop(done);
+        assert_eq!(found.unwrap_err().0.errno, "EAGAIN");
+    }
 }

@@ -12,7 +12,7 @@ use axum::body::{Body, Bytes};
 use http_body::Frame;
 use management::Event;
 use management::api::Gap;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::mpsc;
 
 use super::ask::Client;
@@ -175,18 +175,34 @@ impl Follower {
     }
 }
 
-/// A console's end and what comes. Where the client does not keep up, a line says that something is missing.
-pub fn follow_log(mut log: Log) -> Body {
+/// A console's end and what comes, until there is nothing more to come: then what waits is sent still. Where the client does
+/// not keep up, a line says that something is missing.
+pub fn follow_log(mut log: Log, over: impl Future<Output = ()> + Send + 'static) -> Body {
     let (out, pieces) = mpsc::channel(PIECES);
     tokio::spawn(async move {
+        let mut over = std::pin::pin!(over);
+        let mut is_over = false;
         let mut piece = Bytes::from(log.end);
         loop {
             if !piece.is_empty() && out.send(piece).await.is_err() {
                 return;
             }
-            let next = tokio::select! {
-                () = out.closed() => return,
-                next = log.next.recv() => next,
+            let next = match is_over {
+                // The console was drained before its machine counted as ended.
+                true => match log.next.try_recv() {
+                    Ok(piece) => Ok(piece),
+                    Err(TryRecvError::Lagged(lost)) => Err(RecvError::Lagged(lost)),
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+                },
+                false => tokio::select! {
+                    () = out.closed() => return,
+                    next = log.next.recv() => next,
+                    () = &mut over => {
+                        is_over = true;
+                        piece = Bytes::new();
+                        continue;
+                    }
+                },
             };
             piece = match next {
                 Ok(piece) => piece,

@@ -31,14 +31,14 @@ pub const LOG_BYTES: usize = 64 << 10;
 /// Consoles kept, each of at most twice [`LOG_BYTES`]; past them the one that has been silent longest makes room.
 const MAX_CONSOLES: usize = 2048;
 
-/// The end of the feed that the api thread reads.
+/// The end of the feed that the API reads.
 #[derive(Debug)]
 pub struct Feed {
     notices: mpsc::Receiver<Notice>,
     missed: Arc<Notify>,
 }
 
-/// An onlooker for a supervisor's config, and the feed for [`start`](super::start).
+/// An onlooker for a supervisor's config, and the feed for [`serve`](super::serve()).
 pub fn feed() -> (Onlooker, Feed) {
     let (sender, notices) = mpsc::channel(NOTICES);
     let missed = Arc::new(Notify::new());
@@ -144,7 +144,13 @@ pub fn serve(mut feed: Feed) -> FeedHandle {
                 () = feed.missed.notified() => {
                     let _ = desk.events.send(Told::Missed);
                 }
-                Some(ask) = asked.recv() => desk.on_ask(ask),
+                Some(ask) = asked.recv() => {
+                    // Who asks after something has been told is answered with that in mind.
+                    for notice in std::iter::from_fn(|| feed.notices.try_recv().ok()).take(NOTICES) {
+                        desk.on_notice(notice);
+                    }
+                    desk.on_ask(ask);
+                }
             }
         }
         // Who still asks is answered until the handles are gone.

@@ -1,4 +1,4 @@
-//! The management API: HTTP/1.1 and JSON over a unix socket, on one thread.
+//! The management API: HTTP/1.1 and JSON over a unix socket, on one thread, the caller's.
 //!
 //! ```text
 //!   clients ══unix socket══▶ connection (patience) ─▶ router ─▶ handler ──Request, never waits──▶ keeper
@@ -17,6 +17,7 @@ mod ask;
 mod events;
 mod extract;
 mod feed;
+mod listing;
 mod metrics;
 mod openapi;
 mod patience;
@@ -29,17 +30,15 @@ mod words;
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use actor::Address;
-use container_core::{Framework, MachineName};
-use management::api::{ApplyRequest, Command, Problem};
-use tokio::sync::oneshot;
+use container_core::{Command, Framework, MachineName};
+use management::api::{ApplyRequest, Problem};
 
 pub use feed::{Feed, feed};
 
 use crate::NewMachine;
-use crate::keeper::Request;
+use crate::keeper::{Amendment, Request};
 
 /// What specs mean: given by the binary, which has the language.
 pub trait Specs: Send + Sync {
@@ -83,61 +82,47 @@ pub struct KnownMachine {
 pub struct Wanted {
     /// One plan.
     pub commands: Vec<Command>,
+    /// From what these lead to back to what there was; None where there is no way back.
+    pub back: Option<Vec<Command>>,
     /// Machines to make, after the plan is in force.
     pub start: Vec<NewMachine>,
-    /// Machines to end.
-    pub stop: Vec<MachineName>,
+    /// Machines to make anew, in place of those that there are.
+    pub replace: Vec<Replacement>,
+    /// Machines to end, where they live, and to forget.
+    pub gone: Vec<MachineName>,
+    /// Changes of machines that stay.
+    pub amend: Vec<Amendment>,
+    /// Whether those of `gone` and `replace` have to have ended before the commands and the births.
+    pub ends_first: bool,
 }
 
-/// A running API. It ends when this is dropped.
-#[derive(Debug)]
-pub struct Handle {
-    end: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+/// A machine in place of one that is there.
+#[derive(Clone, Debug)]
+pub struct Replacement {
+    /// What is to be.
+    pub machine: NewMachine,
+    /// What is otherwise, a sentence with both operands.
+    pub why: String,
 }
 
-/// Serve the API at this listener until the handle is dropped.
+/// Serve the API at this listener, on the calling thread's runtime, until `told` has come; returns that. Connections that
+/// are open then are closed.
 ///
 /// # Errors
-/// What the kernel says to a thread or an epoll more.
-pub fn start(
+/// What the kernel says to a listener more in its epoll.
+pub async fn serve<T>(
     listener: UnixListener,
     keeper: Address<Request>,
     events: Feed,
     specs: Arc<dyn Specs>,
     owner_uid: u32,
-) -> io::Result<Handle> {
+    told: impl Future<Output = T>,
+) -> io::Result<T> {
     listener.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()?;
-    let (end, ended) = oneshot::channel();
-    let thread = std::thread::Builder::new()
-        .name("api".into())
-        .spawn(move || {
-            runtime.block_on(async move {
-                let app = ask::App::new(keeper, specs, owner_uid, feed::serve(events));
-                let Ok(listener) = tokio::net::UnixListener::from_std(listener) else {
-                    return;
-                };
-                let router = router::router(Arc::new(app));
-                serve::serve(listener, router, owner_uid, ended).await;
-            });
-        })?;
-    Ok(Handle {
-        end: Some(end),
-        thread: Some(thread),
-    })
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    let app = ask::App::new(keeper, specs, owner_uid, feed::serve(events));
+    let router = router::router(Arc::new(app));
+    Ok(serve::serve(listener, router, owner_uid, told).await)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Schema};
 use utoipa::{IntoResponses, Modify, OpenApi, PartialSchema};
 
 use super::problem::{PROBLEM_JSON, Refused};
-use super::routes::{events, groups, lifecycle, machines, plan, show, tasks};
+use super::routes::{apply, events, groups, lifecycle, machines, plan, show, tasks};
 
 /// The document of `/openapi.json`.
 #[derive(Debug, OpenApi)]
@@ -29,7 +29,7 @@ URL with its slashes, or with them encoded.",
     ),
     paths(
         plan::plan,
-        plan::apply,
+        apply::apply,
         machines::list,
         machines::one,
         machines::log,

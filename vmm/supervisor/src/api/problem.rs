@@ -34,6 +34,7 @@ impl Refused {
             detail: rule.into(),
             errno: errno.into(),
             command: None,
+            remains: Box::default(),
         })
     }
 
@@ -86,10 +87,11 @@ impl From<ChangeError> for Refused {
                 Refused::new("EIO", format!("the host refused: {why}"))
             }
             ChangeError::Host { why, drifted } => {
-                let tasks = drifted.len();
-                let rule = format!(
-                    "the host refused: {why}; {tasks} tasks could not be put back either and are tried again every second"
-                );
+                let tasks = match drifted.len() {
+                    1 => "1 task could not be put back either and is".to_owned(),
+                    tasks => format!("{tasks} tasks could not be put back either and are"),
+                };
+                let rule = format!("the host refused: {why}; {tasks} tried again every second");
                 Refused::new("EIO", rule)
             }
         }

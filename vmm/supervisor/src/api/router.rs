@@ -11,13 +11,13 @@ use axum::routing::{get, post, put};
 use super::ask::App;
 use super::metrics;
 use super::problem::Refused;
-use super::routes::{events, groups, lifecycle, machines, plan, show, tasks};
+use super::routes::{apply, events, groups, lifecycle, machines, plan, show, tasks};
 
 /// The whole API.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/plan", post(plan::plan))
-        .route("/v1/apply", post(plan::apply))
+        .route("/v1/apply", post(apply::apply))
         .route("/v1/machines", get(machines::list))
         .route(
             "/v1/machines/{name}",

@@ -13,7 +13,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 use tower_service::Service;
 
@@ -35,26 +34,25 @@ content-type: application/problem+json\r\ncontent-length: 134\r\nretry-after: 1\
 {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
 \"detail\":\"there are as many connections as may be\",\"errno\":\"EAGAIN\"}\n";
 
-/// Serve until told to end.
-pub async fn serve(
+/// Serve until told to end, and return what was told.
+pub async fn serve<T>(
     listener: UnixListener,
     router: Router,
     owner_uid: u32,
-    end: oneshot::Receiver<()>,
-) {
+    told: impl Future<Output = T>,
+) -> T {
     let connections = LocalSet::new();
-    let accepting = accept(listener, router, owner_uid);
     connections
         .run_until(async {
             tokio::select! {
-                () = accepting => {}
-                _ = end => {}
+                never = accept(listener, router, owner_uid) => match never {},
+                told = told => told,
             }
         })
-        .await;
+        .await
 }
 
-async fn accept(listener: UnixListener, router: Router, owner_uid: u32) {
+async fn accept(listener: UnixListener, router: Router, owner_uid: u32) -> Infallible {
     let open = Rc::new(Cell::new(0));
     loop {
         let Ok((stream, _)) = listener.accept().await else {

@@ -1,9 +1,12 @@
 //! The API over a real socket, with a real keeper, wire and runner, and one task that no machine has.
 
+mod apply;
 mod crowd;
 mod document;
+mod listing;
+mod names;
 mod refused;
 mod rights;
 mod routes;
 mod stream;
-mod support;
+pub mod support;

@@ -1,11 +1,11 @@
 //! The words of the API in those of the keeper, and back.
 
-use container_core::{Command, GroupPath, HierarchyInfo, HierarchyName, TaskId};
+use container_core::{Command, Framework, GroupPath, HierarchyInfo, HierarchyName, TaskId};
 use management::api;
 
 use super::ask::Client;
 use super::problem::Refused;
-use crate::keeper::{Planned, PlannedEffect, Request};
+use crate::keeper::{Planned, PlannedBirth, PlannedEffect, Request};
 
 /// Commands of one plan, at most.
 const MAX_COMMANDS: usize = 10_000;
@@ -121,12 +121,85 @@ pub fn plan(planned: &Planned) -> api::Plan {
     }
 }
 
-fn effect(effect: &PlannedEffect) -> api::Effect {
+/// A command as a client says it. Of a task that is not of this framework only its id is known.
+pub fn command(command: &Command, framework: &Framework) -> api::Command {
+    use api::Command as C;
+    let task_name = |task: &TaskId| {
+        let info = framework.task(*task);
+        info.map_or_else(|| task.to_string(), |info| info.name.to_string())
+    };
+    match command.clone() {
+        Command::Mount {
+            hierarchy,
+            subsystems,
+        } => C::Mount {
+            hierarchy: hierarchy.to_string(),
+            subsystems,
+        },
+        Command::Unmount { hierarchy } => C::Umount {
+            hierarchy: hierarchy.to_string(),
+        },
+        Command::Mkdir { group } => C::Mkdir {
+            group: group.to_string(),
+        },
+        Command::Rmdir { group } => C::Rmdir {
+            group: group.to_string(),
+        },
+        Command::Rename { group, to } => C::Rename {
+            group: group.to_string(),
+            to,
+        },
+        Command::Chown {
+            group,
+            uid,
+            gid,
+            mode,
+        } => C::Chown {
+            group: group.to_string(),
+            uid,
+            gid,
+            mode,
+        },
+        Command::Write { group, file, value } => C::Set {
+            group: group.to_string(),
+            file,
+            value,
+        },
+        Command::Attach { group, task } => C::Attach {
+            group: group.to_string(),
+            task: task_name(&task),
+        },
+        Command::Clone { task, subsystem } => C::Clone {
+            task: task_name(&task),
+            subsystem,
+        },
+        Command::Fork { .. } | Command::Reserve { .. } | Command::Exit { .. } => {
+            unreachable!("tasks are born and end unasked: no client has a word for {command:?}")
+        }
+    }
+}
+
+/// A task that is to be born.
+pub fn birth(birth: &PlannedBirth) -> api::Birth {
+    api::Birth {
+        task: birth.task.to_string(),
+        groups: birth.groups.iter().map(ToString::to_string).collect(),
+        cpus: birth.cpus.map(|cpus| cpus.to_string()),
+    }
+}
+
+pub fn effect(effect: &PlannedEffect) -> api::Effect {
     match effect {
         PlannedEffect::Pin { task, cpus, before } => api::Effect::Pin {
             task: task.to_string(),
             cpus: cpus.to_string(),
             before: before.map(|cpus| cpus.to_string()),
+        },
+        PlannedEffect::Freeze { task } => api::Effect::Freeze {
+            task: task.to_string(),
+        },
+        PlannedEffect::Thaw { task } => api::Effect::Thaw {
+            task: task.to_string(),
         },
         PlannedEffect::Sample { task } => api::Effect::Sample {
             task: task.to_string(),

@@ -2,7 +2,7 @@
 
 use actor::Reply;
 use agent_protocol::Answer;
-use container_core::{CpuSet, Generation, MachineName, Refusal, TaskId, TaskName};
+use container_core::{CpuSet, GroupPath, GroupsGeneration, MachineName, Refusal, TaskId, TaskName};
 
 use super::MachineId;
 use crate::EventId;
@@ -13,13 +13,35 @@ use crate::wire::SessionId;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
     /// Of the groups: that a dry run was made for, that a change has led to.
-    pub generation: Generation,
+    pub generation: GroupsGeneration,
     /// On the host, in order.
     pub effects: Vec<PlannedEffect>,
     /// Whether it is in force; false of a dry run.
     pub committed: bool,
     /// From the plan's beginning to its commit, in nanoseconds, on the keeper's thread; None of a dry run.
     pub took_ns: Option<u64>,
+}
+
+/// What a rehearsal has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rehearsed {
+    /// Of the groups that it was made for.
+    pub generation: GroupsGeneration,
+    /// What the commands do on the host.
+    pub effects: Vec<PlannedEffect>,
+    /// The tasks that are born, and where.
+    pub births: Vec<PlannedBirth>,
+}
+
+/// A task that is to be born.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedBirth {
+    /// Its name.
+    pub task: TaskName,
+    /// Its groups, as they were asked for; in a hierarchy where none was, it is in the root.
+    pub groups: Vec<GroupPath>,
+    /// What it is confined to; None where nothing confines it.
+    pub cpus: Option<CpuSet>,
 }
 
 /// One thing that a plan does on the host.
@@ -37,6 +59,16 @@ pub enum PlannedEffect {
         cpus: CpuSet,
         /// From these; None for one that has not been confined.
         before: Option<CpuSet>,
+    },
+    /// Keep a vCPU out of its guest.
+    Freeze {
+        /// Which.
+        task: TaskName,
+    },
+    /// Let a vCPU into its guest again.
+    Thaw {
+        /// Which.
+        task: TaskName,
     },
     /// Read a thread's counter exactly, and bill it.
     Sample {

@@ -152,11 +152,18 @@ impl Keeper {
 
     /// Let the vCPUs of a placed machine enter their guest.
     pub(super) fn go(&mut self, id: MachineId) {
+        // Whom it is to hold comes first.
+        let go_at = self.holds_owed.contains(&id).then(|| self.hold_again_at());
+        if let Some(machine) = self.machines.get_mut(id) {
+            machine.go_at = go_at.flatten();
+        }
+        if go_at.is_some() {
+            return;
+        }
         self.say(id, ToMachine::Go);
         let Some(machine) = self.machines.get_mut(id) else {
             return;
         };
-        machine.go_at = None;
         if machine.verdict.is_none() {
             machine.state = State::Running;
             machine.times.go = Some(host::monotonic_ns());

@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use actor::Reply;
-use container_core::{Command, Credentials, Effect, Errno, Generation, Plan, Refusal, TaskId};
+use container_core::{
+    Command, Credentials, Effect, Errno, GroupsGeneration, Plan, Refusal, TaskId,
+};
 
-use super::flight::{Flight, Step};
+use super::flight::{Flight, Hands, Step};
 use super::{Asker, ChangeError, Keeper, MachineId, Planned, PlannedEffect};
 
 /// Effects carried out before waiting reads have their turn: a forced move of a running thread can
@@ -43,7 +45,7 @@ impl Keeper {
         &mut self,
         by: &Credentials,
         commands: &[Command],
-        generation: Option<Generation>,
+        generation: Option<GroupsGeneration>,
         dry_run: bool,
         reply: Reply<Result<Planned, ChangeError>>,
     ) {
@@ -65,15 +67,15 @@ impl Keeper {
             return self.carry_out(plan, Then::Answer(effects, reply), began);
         }
         reply.send(Ok(Planned {
-            generation: plan.generation(),
+            generation: self.framework.groups_generation(),
             effects,
             committed: false,
             took_ns: None,
         }));
     }
 
-    fn of_generation(&self, wanted: Option<Generation>) -> Result<(), Refusal> {
-        let now = self.framework.generation();
+    fn of_generation(&self, wanted: Option<GroupsGeneration>) -> Result<(), Refusal> {
+        let now = self.framework.groups_generation();
         match wanted.filter(|wanted| *wanted != now) {
             None => Ok(()),
             Some(wanted) => Err(Refusal::new(
@@ -87,7 +89,7 @@ impl Keeper {
     }
 
     /// Effects in the words of a client. Each is about a task that we hold.
-    fn named(&self, effects: &[Effect]) -> Vec<PlannedEffect> {
+    pub(super) fn named(&self, effects: &[Effect]) -> Vec<PlannedEffect> {
         let name = |task: &TaskId| Some(self.tasks.get(*task)?.name.clone());
         let named = effects.iter().filter_map(|effect| {
             Some(match effect {
@@ -96,6 +98,8 @@ impl Keeper {
                     cpus: *cpus,
                     before: *before,
                 },
+                Effect::Freeze { task } => PlannedEffect::Freeze { task: name(task)? },
+                Effect::Thaw { task } => PlannedEffect::Thaw { task: name(task)? },
                 Effect::Sample { task } => PlannedEffect::Sample { task: name(task)? },
             })
         });
@@ -130,44 +134,61 @@ impl Keeper {
         let Some(mut under_way) = self.under_way.take() else {
             return;
         };
-        match under_way
-            .flight
-            .step(&mut self.tasks.hands(&mut self.framework), BATCH)
-        {
-            Step::More => self.under_way = Some(under_way),
-            Step::Complete => match self.framework.commit(under_way.flight.into_plan()) {
-                Ok(events) => {
-                    let took_ns = under_way.began.elapsed().as_nanos() as u64;
-                    let guest = match &under_way.then {
-                        Then::Guest(asker, _) => Some(asker.machine),
-                        _ => None,
-                    };
-                    self.record(events, guest);
-                    self.succeeded(
-                        under_way.then,
-                        Done {
-                            effects: under_way.effects,
-                            took_ns,
-                        },
-                    );
-                }
-                // Changes are taken one at a time, so that this is a fault of ours; the watch sets the
-                // pins right.
-                Err(refusal) => self.failed(under_way.then, refusal.into()),
-            },
+        let step = under_way.flight.step(&mut self.hands(), BATCH);
+        match step {
+            Step::More => {
+                self.post_holds();
+                self.under_way = Some(under_way);
+            }
+            Step::Complete => {
+                // Before the commit, after which a machine may be told to go.
+                self.post_holds();
+                self.commit(under_way);
+            }
             Step::Failed { why, .. } => {
-                let hands = &mut self.tasks.hands(&mut self.framework);
-                let drifted = under_way.flight.roll_back(hands);
+                let drifted = under_way.flight.roll_back(&mut self.hands());
+                self.post_holds();
                 self.mark_drifted(&drifted);
                 self.failed(under_way.then, ChangeError::Host { why, drifted });
             }
         }
     }
 
+    /// All effects of a change are in force: make it real, and let those go that it thaws.
+    fn commit(&mut self, under_way: UnderWay) {
+        let thaws = under_way.flight.thaws();
+        match self.framework.commit(under_way.flight.into_plan()) {
+            Ok(events) => {
+                let took_ns = under_way.began.elapsed().as_nanos() as u64;
+                let guest = match &under_way.then {
+                    Then::Guest(asker, _) => Some(asker.machine),
+                    _ => None,
+                };
+                let by_host = matches!(under_way.then, Then::Answer(..));
+                self.keep_places(&events, by_host);
+                self.record(events, guest);
+                for task in thaws {
+                    self.hands().thaw(task);
+                }
+                self.post_holds();
+                self.succeeded(
+                    under_way.then,
+                    Done {
+                        effects: under_way.effects,
+                        took_ns,
+                    },
+                );
+            }
+            // Changes are taken one at a time, so that this is a fault of ours; the watch sets the
+            // pins right.
+            Err(refusal) => self.failed(under_way.then, refusal.into()),
+        }
+    }
+
     fn succeeded(&mut self, then: Then, done: Done) {
         match then {
             Then::Answer(effects, reply) => reply.send(Ok(Planned {
-                generation: self.framework.generation(),
+                generation: self.framework.groups_generation(),
                 effects,
                 committed: true,
                 took_ns: Some(done.took_ns),

@@ -303,6 +303,7 @@ impl Keeper {
     fn last_reading(&mut self, task: TaskId) -> Settlement {
         let billed = self.billed(task);
         let open = self.framework.task(task).is_some_and(|task| task.alive);
+        self.tasks.look_first(task, &mut self.framework);
         let reading = if open { self.tasks.exact(task) } else { None };
         let estimate = reading.map_or(billed, |reading| reading.usage.max(billed));
         Settlement { billed, estimate }

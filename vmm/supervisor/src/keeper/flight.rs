@@ -7,6 +7,10 @@
 //!           roll_back: the done pins undone, last first; one that cannot be undone is drifted
 //! ```
 //!
+//! A thaw is not on the way: it asks nothing of the host but an order to the machine, which cannot fail, and it
+//! could not be taken back, since the guest would have run. So whoever is thawed is let go once the plan is in force
+//! ([`Flight::thaws`]).
+//!
 //! Pure but for the [`Hands`] it is lent; the tests lend it hands that fail where they are told to.
 
 use container_core::{CpuSet, Effect, Plan, TaskId};
@@ -19,6 +23,11 @@ pub trait Hands {
     fn restore(&mut self, task: TaskId, before: Option<&CpuSet>) -> Result<(), HandError>;
     /// Read a task's counters exactly and charge them.
     fn sample(&mut self, task: TaskId) -> Result<(), HandError>;
+    /// Order a vCPU out of its guest; nobody waits until it is. Only one that has ended is no more to be
+    /// had.
+    fn freeze(&mut self, task: TaskId) -> Result<(), HandError>;
+    /// Order a vCPU into its guest again, if nothing else keeps it out.
+    fn thaw(&mut self, task: TaskId);
 }
 
 /// Why an effect was not carried out.
@@ -65,6 +74,8 @@ impl Flight {
             let (task, outcome) = match effect {
                 Effect::Pin { task, cpus, .. } => (*task, hands.pin(*task, cpus)),
                 Effect::Sample { task } => (*task, hands.sample(*task)),
+                Effect::Freeze { task } => (*task, hands.freeze(*task)),
+                Effect::Thaw { task } => (*task, Ok(())),
             };
             match outcome {
                 Ok(()) | Err(HandError::Ended) => self.done += 1,
@@ -86,13 +97,31 @@ impl Flight {
     pub fn roll_back(self, hands: &mut impl Hands) -> Vec<TaskId> {
         let mut drifted = Vec::new();
         for effect in self.plan.effects()[..self.done].iter().rev() {
-            if let Effect::Pin { task, before, .. } = effect
-                && let Err(HandError::Failed(_)) = hands.restore(*task, before.as_ref())
-            {
-                drifted.push(*task);
+            match effect {
+                Effect::Pin { task, before, .. } => {
+                    let restored = hands.restore(*task, before.as_ref());
+                    if let Err(HandError::Failed(_)) = restored {
+                        drifted.push(*task);
+                    }
+                }
+                Effect::Freeze { task } => hands.thaw(*task),
+                Effect::Sample { .. } | Effect::Thaw { .. } => {}
             }
         }
         drifted
+    }
+
+    /// Whom to thaw once the plan is in force.
+    pub fn thaws(&self) -> Vec<TaskId> {
+        let thaws = self
+            .plan
+            .effects()
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Thaw { task } => Some(*task),
+                _ => None,
+            });
+        thaws.collect()
     }
 
     /// The plan, all of whose effects are in force.

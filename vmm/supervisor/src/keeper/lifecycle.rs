@@ -33,17 +33,29 @@ pub(super) struct Launching {
 }
 
 impl Keeper {
-    pub(super) fn on_create(&mut self, by: &Credentials, machine: NewMachine, reply: Answer) {
-        match self.create(by, machine) {
+    pub(super) fn on_create(
+        &mut self,
+        by: &Credentials,
+        machine: NewMachine,
+        replace: bool,
+        reply: Answer,
+    ) {
+        match self.create(by, machine, replace) {
             Ok(launching) => launching.reply = Some(reply),
             Err(refusal) => reply.send(Err(refusal.into())),
         }
     }
 
-    fn create(&mut self, by: &Credentials, machine: NewMachine) -> Result<&mut Launching, Refusal> {
+    fn create(
+        &mut self,
+        by: &Credentials,
+        machine: NewMachine,
+        replace: bool,
+    ) -> Result<&mut Launching, Refusal> {
         let name = &machine.name;
         may(by, "create", name)?;
-        if let Some(state) = self.state_word(name) {
+        let state = self.state_word(name);
+        if let Some(state) = state.filter(|state| !replace || *state != "ended") {
             let rule = format!("machine {name} is there already, and {state}");
             return Err(Refusal::new(Errno::EEXIST, rule));
         }
@@ -108,7 +120,9 @@ impl Keeper {
         };
         let former = self.machines.by_name(name);
         match (launch, launching.reply) {
-            (Ok(launch), reply) => {
+            (Ok(mut launch), reply) => {
+                // As it was asked for by now.
+                launch.machine = launching.machine;
                 if let Some(former) = former {
                     self.forget(former);
                 }
@@ -221,7 +235,7 @@ impl Keeper {
     ///
     /// # Errors
     /// ENOENT where there is none, EBUSY for a new one whose process is being started.
-    fn known(&self, name: &MachineName) -> Result<MachineId, Refusal> {
+    pub(super) fn known(&self, name: &MachineName) -> Result<MachineId, Refusal> {
         let known = self.machines.by_name(name);
         known.ok_or_else(|| match self.launching.contains_key(name) {
             true => starting(name),
@@ -230,7 +244,7 @@ impl Keeper {
     }
 
     /// The word for where a machine is in its life; None where none of that name is known.
-    fn state_word(&self, name: &MachineName) -> Option<&'static str> {
+    pub(super) fn state_word(&self, name: &MachineName) -> Option<&'static str> {
         if self.launching.contains_key(name) {
             return Some("starting");
         }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use container_core::{MachineName, TaskId, TaskKind};
 use host::{Process, ProcessMemory, TaskDirectory};
 
+use super::hold::Hold;
 use super::views::Sight;
 use crate::NewMachine;
 
@@ -54,6 +55,8 @@ pub struct Machine {
     pub state: State,
     /// All its vCPUs are out of the guest by order.
     pub paused: bool,
+    /// Which of its vCPUs are held out of the guest.
+    pub(super) hold: Hold,
     /// What its guest sees; None where it has no agent.
     pub sight: Option<Sight>,
     /// Its agent has been there.
@@ -90,6 +93,7 @@ impl Machine {
             memory: None,
             state: State::Starting,
             paused: false,
+            hold: Hold::default(),
             sight: None,
             agent_ready: false,
             tasks: BTreeMap::new(),
@@ -209,6 +213,11 @@ impl Machines {
     /// All of them, with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (MachineId, &Machine)> {
         self.by_id.iter().map(|(id, machine)| (*id, machine))
+    }
+
+    /// All of them, to change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Machine> {
+        self.by_id.values_mut()
     }
 
     /// The machine of that name, living or ended.

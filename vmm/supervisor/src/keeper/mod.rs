@@ -14,9 +14,12 @@ mod changes;
 mod death;
 mod events;
 pub mod flight;
+mod hold;
 mod lifecycle;
 mod machines;
+mod places;
 mod reads;
+mod rehearsal;
 mod report;
 mod request;
 mod restart;
@@ -28,7 +31,7 @@ mod trial;
 mod views;
 mod watch;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use actor::{Address, Mailbox, TrySendError};
@@ -36,14 +39,19 @@ use container_core::{Framework, MachineName, Nanoseconds, ViewId};
 use link::ToMachine;
 use management::Drift;
 
-pub use answer::{AgentAnswer, AgentError, Asker, ChangeError, EventPage, Planned, PlannedEffect};
+pub use answer::{
+    AgentAnswer, AgentError, Asker, ChangeError, EventPage, Planned, PlannedBirth, PlannedEffect,
+    Rehearsed,
+};
 pub use machines::MachineId;
-pub use request::{News, Order, Request};
+pub use rehearsal::Rehearsal;
+pub use request::{Amendment, News, Order, Request};
 
 use crate::runner::Job;
 use crate::wire::{self, Said};
 use crate::{Config, EventLog, Onlooker};
 use changes::{Then, UnderWay};
+use hold::Holding;
 use lifecycle::Launching;
 use machines::Machines;
 use tasks::Tasks;
@@ -69,6 +77,8 @@ pub struct Keeper {
     /// Machines whose process is being started.
     launching: BTreeMap<MachineName, Launching>,
     tasks: Tasks,
+    /// Machines that may have to be told whom to hold.
+    holds_owed: BTreeSet<MachineId>,
     log: EventLog<management::Event>,
     /// Whose each open view is.
     viewers: BTreeMap<ViewId, MachineId>,
@@ -81,6 +91,8 @@ pub struct Keeper {
     /// Release agents that have been asked for and have not ended.
     agents: usize,
     next_watch: Instant,
+    /// When the present interval of `cpuacct.load` began.
+    interval_began: Instant,
     ended: bool,
 }
 
@@ -103,6 +115,7 @@ impl Keeper {
             machines: Machines::default(),
             launching: BTreeMap::new(),
             tasks: Tasks::default(),
+            holds_owed: BTreeSet::new(),
             log: EventLog::new(events::epoch(), events::ROOM),
             viewers: BTreeMap::new(),
             pushes_owed: false,
@@ -112,6 +125,7 @@ impl Keeper {
             ending: Vec::new(),
             agents: 0,
             next_watch: Instant::now() + watch::INTERVAL,
+            interval_began: Instant::now(),
             ended: false,
         };
         keeper.record(config.history, None);
@@ -186,8 +200,18 @@ impl Keeper {
                 dry_run,
                 reply,
             } => self.on_plan(&by, &commands, generation, dry_run, reply),
-            Request::Create { by, machine, reply } => self.on_create(&by, *machine, reply),
+            Request::Create {
+                by,
+                machine,
+                replace,
+                reply,
+            } => self.on_create(&by, *machine, replace, reply),
             Request::Remove { by, machine, reply } => reply.send(self.on_remove(&by, &machine)),
+            Request::Amend {
+                by,
+                amendments,
+                reply,
+            } => reply.send(self.amend(&by, amendments)),
             Request::Order {
                 by,
                 machine,
@@ -259,6 +283,7 @@ impl Keeper {
             }
             Said::Paused => self.on_paused(machine, true),
             Said::Resumed => self.on_paused(machine, false),
+            Said::Held(number) => self.on_held(machine, number),
             Said::Alive => self.tell_of(machine, "machine_responsive", "answers again"),
         }
     }
@@ -271,6 +296,15 @@ impl Keeper {
             true => self.tell_of(id, "machine_paused", "is out of its guest"),
             false => self.tell_of(id, "machine_resumed", "is in its guest again"),
         }
+    }
+
+    /// What carries effects out.
+    fn hands(&mut self) -> tasks::HostHands<'_> {
+        let holding = Holding {
+            machines: &mut self.machines,
+            owed: &mut self.holds_owed,
+        };
+        self.tasks.hands(&mut self.framework, holding)
     }
 
     /// Post a message to a machine; one whose post is full is killed.

@@ -5,8 +5,8 @@ use management::Report;
 
 use super::machines::State;
 use super::{EventPage, Keeper, Request};
-use crate::EventId;
 use crate::api::{Known, KnownMachine};
+use crate::{EventId, NewMachine};
 
 /// How the control files begin that show what tasks have used.
 const BILL: &str = "cpuacct.";
@@ -17,6 +17,7 @@ impl Keeper {
     /// Answer one.
     pub(super) fn on_read(&mut self, request: Request) {
         match request {
+            Request::Rehearse(rehearsal, reply) => reply.send(self.rehearse(&rehearsal)),
             Request::Find(name, reply) => reply.send(self.find(&name)),
             Request::Read {
                 by,
@@ -33,6 +34,13 @@ impl Keeper {
                 }
                 reply.send(self.framework.read(&by, &group, &file));
             }
+            Request::Tasks {
+                by,
+                group,
+                cursor,
+                most,
+                reply,
+            } => reply.send(self.framework.tasks_after(&by, &group, cursor, most)),
             Request::Files { group, reply } => reply.send(self.framework.files(&group)),
             Request::Hierarchies(reply) => reply.send(self.framework.hierarchies()),
             Request::ProcGroups(reply) => reply.send(self.framework.proc_groups()),
@@ -62,13 +70,20 @@ impl Keeper {
     }
 
     fn copy(&self) -> Known {
-        let machines = self.machines.iter().map(|(_, machine)| KnownMachine {
-            asked: machine.asked.clone(),
-            alive: machine.state != State::Ended,
-        });
+        // Of one that is started again, what it was is in the way no more.
+        let is_launching = |machine: &NewMachine| self.launching.contains_key(&machine.name);
+        let known = |asked: &NewMachine, alive| KnownMachine {
+            asked: asked.clone(),
+            alive,
+        };
+        let machines = self.machines.iter().map(|(_, machine)| machine);
+        let machines = machines
+            .filter(|machine| !is_launching(&machine.asked))
+            .map(|machine| known(&machine.asked, machine.state != State::Ended));
+        let launching = self.launching.values().map(|one| known(&one.machine, true));
         Known {
             framework: self.framework.clone(),
-            machines: machines.collect(),
+            machines: machines.chain(launching).collect(),
         }
     }
 

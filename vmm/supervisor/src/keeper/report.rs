@@ -1,6 +1,6 @@
 //! What the keeper shows of itself, in the words of the management surfaces.
 
-use container_core::{Event, GroupInfo, TaskId, TaskInfo, TaskKind};
+use container_core::{Event, GroupInfo, MachineMemory, TaskId, TaskInfo, TaskKind};
 use management::{Group, Ledger, Report};
 
 use super::Keeper;
@@ -94,30 +94,8 @@ impl Keeper {
         let memory = control
             .filter(|_| machine.memory.is_some())
             .map(|control| self.framework.memory(*control));
-        let after = |at: Option<u64>| at.map(|at| at.saturating_sub(machine.times.spawned));
-        management::Machine {
-            name: machine.name().to_string(),
-            pid: machine.pid,
-            state: machine.state_word().into(),
-            spawned_ns: machine.times.spawned,
-            born_after_ns: after(machine.times.born),
-            go_after_ns: after(machine.times.go),
-            first_output_after_ns: after(machine.times.first_output),
-            ended_after_ns: after(machine.times.ended),
-            // Known before the process is gone; whoever waits for it would then find a machine that still lives.
-            end: machine
-                .verdict
-                .clone()
-                .filter(|_| machine.state == State::Ended),
-            witness_ns: machine.settlement.map(|settlement| settlement.witness_ns),
-            residual_ns: machine.settlement.map(|settlement| settlement.residual_ns),
-            peak_resident_bytes: machine
-                .settlement
-                .map(|settlement| settlement.peak_resident_bytes),
-            committed_bytes: memory.map(|memory| memory.committed.0),
-            resident_bytes: memory.map(|memory| memory.resident.0),
-            witnessed: machine.settlement.is_some(),
-        }
+        let launching = self.launching.contains_key(machine.name());
+        machine_row(machine, launching, memory)
     }
 
     fn ledger(&self) -> Ledger {
@@ -130,6 +108,40 @@ impl Keeper {
             residual_ns: settled.residual_ns,
             supervisor_ns: host::own_cpu_time().0.saturating_sub(self.spent_before.0),
         }
+    }
+}
+
+/// A machine's row; `launching` where a process for its next life is being started, `memory` where it is looked at.
+fn machine_row(
+    machine: &Machine,
+    launching: bool,
+    memory: Option<MachineMemory>,
+) -> management::Machine {
+    let after = |at: Option<u64>| at.map(|at| at.saturating_sub(machine.times.spawned));
+    management::Machine {
+        name: machine.name().to_string(),
+        pid: machine.pid,
+        state: machine.state_word().into(),
+        spawned_ns: machine.times.spawned,
+        born_after_ns: after(machine.times.born),
+        go_after_ns: after(machine.times.go),
+        first_output_after_ns: after(machine.times.first_output),
+        ended_after_ns: after(machine.times.ended),
+        restart: machine.asked.restart.word().into(),
+        restarting: machine.restart_at.is_some() || launching,
+        // Known before the process is gone; whoever waits for it would then find a machine that still lives.
+        end: machine
+            .verdict
+            .clone()
+            .filter(|_| machine.state == State::Ended),
+        witness_ns: machine.settlement.map(|settlement| settlement.witness_ns),
+        residual_ns: machine.settlement.map(|settlement| settlement.residual_ns),
+        peak_resident_bytes: machine
+            .settlement
+            .map(|settlement| settlement.peak_resident_bytes),
+        committed_bytes: memory.map(|memory| memory.committed.0),
+        resident_bytes: memory.map(|memory| memory.resident.0),
+        witnessed: machine.settlement.is_some(),
     }
 }
 
@@ -170,6 +182,14 @@ pub(super) fn event(event: &Event) -> management::Event {
                 "file_written",
                 format!("{group} {file} = {}", value.trim_end()),
             )
+        }
+        Event::GroupFrozen { group } => {
+            row.group = Some(group.to_string());
+            ("group_frozen", format!("{group} frozen"))
+        }
+        Event::GroupThawed { group } => {
+            row.group = Some(group.to_string());
+            ("group_thawed", format!("{group} thawed"))
         }
         Event::Released { group, .. } => {
             row.group = Some(group.to_string());

@@ -3,15 +3,16 @@
 use actor::Reply;
 use agent_protocol::Ask;
 use container_core::{
-    Command, Credentials, Generation, GroupPath, HierarchyInfo, MachineName, Refusal, TaskId,
+    Command, Credentials, GroupPath, GroupsGeneration, HierarchyInfo, MachineName, Refusal,
+    TaskCursor, TaskId, TaskPage,
 };
 use host::ExactCounter;
 use management::Report;
 
-use super::{AgentAnswer, Asker, ChangeError, EventPage, MachineId, Planned};
+use super::{AgentAnswer, Asker, ChangeError, EventPage, MachineId, Planned, Rehearsal, Rehearsed};
 use crate::agent;
 use crate::wire::Said;
-use crate::{EventId, Launch, NewMachine};
+use crate::{EventId, Launch, NewMachine, Placement, Restart};
 
 /// What the keeper is asked.
 pub enum Request {
@@ -24,12 +25,14 @@ pub enum Request {
         /// What.
         commands: Vec<Command>,
         /// Refused (ESTALE) unless the groups are still those of this generation.
-        generation: Option<Generation>,
+        generation: Option<GroupsGeneration>,
         /// Only say what it would do.
         dry_run: bool,
         /// Answers when it is in force, or why it is not.
         reply: Reply<Result<Planned, ChangeError>>,
     },
+    /// Say what an apply would come to.
+    Rehearse(Box<Rehearsal>, Reply<Result<Rehearsed, Refusal>>),
     /// Find a task by `MACHINE/KIND` or by its tid.
     Find(String, Reply<Option<TaskId>>),
     /// Read a control file.
@@ -42,6 +45,19 @@ pub enum Request {
         file: String,
         /// The file's text.
         reply: Reply<Result<String, Refusal>>,
+    },
+    /// A page of a group's tasks.
+    Tasks {
+        /// Who asks.
+        by: Credentials,
+        /// Of which group.
+        group: GroupPath,
+        /// Where the page before ended; None for the first.
+        cursor: Option<TaskCursor>,
+        /// At most so many.
+        most: usize,
+        /// ENOENT where there is no such group, EACCES without the right to read it.
+        reply: Reply<Result<TaskPage, Refusal>>,
     },
     /// The names of a group's control files.
     Files {
@@ -85,6 +101,8 @@ pub enum Request {
         by: Credentials,
         /// What is to be.
         machine: Box<NewMachine>,
+        /// One of that name that has ended gives way, once there is a process for this.
+        replace: bool,
         /// Answers when its process has been told what to build. That it runs is told by an event.
         ///
         /// EPERM for another user; EEXIST while a machine of that name is known, ended ones included; EINVAL for
@@ -99,6 +117,16 @@ pub enum Request {
         /// Which.
         machine: MachineName,
         /// EPERM for another user, ENOENT where it is not known, EBUSY while it lives.
+        reply: Reply<Result<(), ChangeError>>,
+    },
+    /// Change what machines are asked to be, as far as that needs no life of their own: all of it or nothing. What it
+    /// means is said in [`Amendment`].
+    Amend {
+        /// Who asks: root or the supervisor's own user.
+        by: Credentials,
+        /// What.
+        amendments: Vec<Amendment>,
+        /// EPERM for another user, ENOENT for a machine that is not known.
         reply: Reply<Result<(), ChangeError>>,
     },
     /// Give a machine an order. It is posted: that it has been followed is told by an event. `Start` answers as
@@ -131,6 +159,17 @@ pub enum Request {
     News(News),
     /// Kill what lives and end.
     End,
+}
+
+/// What changes of a machine while it lives.
+#[derive(Clone, Debug)]
+pub struct Amendment {
+    /// Which.
+    pub machine: MachineName,
+    /// When it is started anew from now on. One that waits for its restart waits on only if it still is to be.
+    pub restart: Restart,
+    /// Where its tasks go at its next start. Those that live are moved by a plan.
+    pub placement: Placement,
 }
 
 /// What a machine can be ordered to do.
@@ -220,8 +259,10 @@ impl Request {
     /// Whether it changes nothing and may be answered while a change is under way.
     pub(super) fn is_read(&self) -> bool {
         match self {
-            Request::Find(..)
+            Request::Rehearse(..)
+            | Request::Find(..)
             | Request::Read { .. }
+            | Request::Tasks { .. }
             | Request::Files { .. }
             | Request::Hierarchies(_)
             | Request::ProcGroups(_)

@@ -70,7 +70,7 @@ impl Keeper {
 }
 
 /// Whether a machine that has ended so is started again.
-fn wants_restart(policy: Restart, end: &str) -> bool {
+pub(super) fn wants_restart(policy: Restart, end: &str) -> bool {
     match policy {
         Restart::No => false,
         Restart::OnFailure => !matches!(end, "exit 0" | "stopped"),

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 
-use container_core::{CpuSet, Framework, Nanoseconds, Reading, TaskId, TaskName};
-use host::{Counter, ExactCounter, PinError, Thread};
+use container_core::{CpuSet, Framework, Nanoseconds, Observation, Reading, TaskId, TaskName};
+use host::{Counter, ExactCounter, PinError, Thread, Whereabouts};
 
 use super::MachineId;
 use super::flight::{HandError, Hands};
+use super::hold::Holding;
 
 /// A reading this soon after a change of mask is as of that change: a sixteenth of the scheduler's tick.
 const A_MOMENT_NS: u64 = 250_000;
@@ -35,6 +36,8 @@ pub struct Task {
     /// What it had used when its mask was last changed, and when that was on the clock of
     /// `host::monotonic_ns`: an exact reading, if it is asked for a moment later.
     moved: Option<(host::CounterReading, u64)>,
+    /// Where its thread was last found; None before the first look.
+    found: Option<Whereabouts>,
     /// A pin that should hold and does not; being retried.
     pub drifted: bool,
     /// What was billed to it at its machine's end without a counter having seen it.
@@ -67,6 +70,7 @@ impl Task {
             observed,
             wait: Nanoseconds(0),
             moved: None,
+            found: None,
             drifted: false,
             residual: Nanoseconds(0),
         })
@@ -193,6 +197,33 @@ impl Tasks {
         }
     }
 
+    /// Look where a task's thread is, for what is billed next.
+    pub fn look(&mut self, id: TaskId, framework: &mut Framework) {
+        let Some(task) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        let Some(Ok(found)) = task.thread().map(Thread::whereabouts) else {
+            return;
+        };
+        let before = task.found.unwrap_or_default();
+        let seen = Observation {
+            cpu: found.cpu,
+            user: found.user_ticks.saturating_sub(before.user_ticks),
+            system: found.system_ticks.saturating_sub(before.system_ticks),
+        };
+        // Refused for one that is not born yet, or has just exited.
+        if framework.observe(id, seen).is_ok() {
+            task.found = Some(found);
+        }
+    }
+
+    /// The first look, which does not wait for a round of the watch: until then a task is nowhere.
+    pub fn look_first(&mut self, id: TaskId, framework: &mut Framework) {
+        if self.by_id.get(&id).is_some_and(|task| task.found.is_none()) {
+            self.look(id, framework);
+        }
+    }
+
     fn read(
         &mut self,
         id: TaskId,
@@ -206,10 +237,15 @@ impl Tasks {
     }
 
     /// Lend the hands that carry a plan out on this host.
-    pub fn hands<'a>(&'a mut self, framework: &'a mut Framework) -> HostHands<'a> {
+    pub(super) fn hands<'a>(
+        &'a mut self,
+        framework: &'a mut Framework,
+        holding: Holding<'a>,
+    ) -> HostHands<'a> {
         HostHands {
             tasks: self,
             framework,
+            holding,
         }
     }
 }
@@ -222,10 +258,12 @@ pub fn in_cycles(usage: Nanoseconds, khz: Option<u32>) -> Reading {
     Reading { usage, cycles }
 }
 
-/// The real hands: system calls of a few microseconds, made on the keeper's own thread.
-pub struct HostHands<'a> {
+/// The real hands: system calls of a few microseconds, made on the keeper's own thread, and orders to machines,
+/// noted here and posted by the keeper.
+pub(super) struct HostHands<'a> {
     tasks: &'a mut Tasks,
     framework: &'a mut Framework,
+    holding: Holding<'a>,
 }
 
 impl Hands for HostHands<'_> {
@@ -263,8 +301,22 @@ impl Hands for HostHands<'_> {
 
     fn sample(&mut self, task: TaskId) -> Result<(), HandError> {
         let reading = self.tasks.exact(task).ok_or(HandError::Ended)?;
+        self.tasks.look_first(task, self.framework);
         // Dead meanwhile, or not yet born in this very plan: its exit charges what is left.
         let _ = self.framework.charge(task, reading);
         Ok(())
+    }
+
+    fn freeze(&mut self, task: TaskId) -> Result<(), HandError> {
+        let record = self.tasks.get(task).filter(|task| !task.has_ended());
+        let record = record.ok_or(HandError::Ended)?;
+        self.holding.freeze(record.machine, &record.name, true);
+        Ok(())
+    }
+
+    fn thaw(&mut self, task: TaskId) {
+        if let Some(record) = self.tasks.get(task) {
+            self.holding.freeze(record.machine, &record.name, false);
+        }
     }
 }

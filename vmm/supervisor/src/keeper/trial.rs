@@ -3,16 +3,17 @@
 //! All its tasks are born and placed on a trial plan, which leaves no trace, beside those of the machines that are not
 //! born yet: so two machines that are each granted the last seat are not both started.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use container_core::{
-    Command, Credentials, Errno, Framework, MachineName, Refusal, TaskKind, TaskName, Tid,
+    Command, CpuSet, Credentials, Effect, Errno, Framework, MachineName, Refusal, TaskId, TaskKind,
+    TaskName, Tid, ViewId,
 };
 use link::MAX_VCPUS;
 
-use super::Keeper;
 use super::lifecycle::Launching;
 use super::machines::{Machines, State};
+use super::{Keeper, PlannedBirth};
 use crate::{Births, NewMachine};
 
 /// Descriptors that the supervisor holds of a thread: its directory, its schedstat, its counter.
@@ -32,56 +33,68 @@ impl Keeper {
     /// would have struck.
     pub(super) fn try_birth(&mut self, machine: &NewMachine) -> Result<(), Refusal> {
         is_possible(machine)?;
-        self.has_descriptors_for(machine)?;
-        if let Some(agent) = &machine.agent {
-            let name = machine.name.clone();
-            let view = self
-                .framework
-                .open_view(name, agent.access, &agent.roots)
-                .map_err(|refusal| refusal.of("the view of its guest"))?;
+        self.has_descriptors_for(std::slice::from_ref(machine), &[])?;
+        if let Some(view) = open_view(&mut self.framework, machine)? {
             self.framework.close_view(view);
         }
         let unborn = unborn(&self.machines, &self.launching);
-        let tried = match try_births(&mut self.framework, &unborn, machine) {
-            // One of the others will not be born: this one is not held up for it.
-            Err(None) => try_births(&mut self.framework, &[], machine),
-            tried => tried,
-        };
-        tried.map_err(|refusal| {
-            let refusal = refusal.unwrap_or_else(|| unreachable!("there are no others"));
-            self.framework.count_failure(&refusal);
-            refusal
-        })
+        let tried = tried_beside(&mut self.framework, &unborn, &[machine]);
+        tried
+            .map(drop)
+            .inspect_err(|refusal| self.framework.count_failure(refusal))
     }
 
-    /// The limit of open descriptors is a limit of machines: past it a counter or a link could not be opened.
-    fn has_descriptors_for(&self, machine: &NewMachine) -> Result<(), Refusal> {
+    /// The limit of open descriptors is a limit of machines: past it a counter or a link could not be opened. Those of
+    /// `gone` will have given theirs back.
+    pub(super) fn has_descriptors_for(
+        &self,
+        machines: &[NewMachine],
+        gone: &[MachineName],
+    ) -> Result<(), Refusal> {
         let needs = |vcpus: u16| {
             DESCRIPTORS_A_MACHINE + (u64::from(vcpus) + OTHER_THREADS) * DESCRIPTORS_A_THREAD
         };
-        let living = self.machines.iter().filter(|(_, m)| m.process.is_some());
+        let living = self.machines.iter().map(|(_, machine)| machine);
+        let living = living.filter(|m| m.process.is_some() && !gone.contains(m.name()));
         let held: u64 = living
-            .map(|(_, machine)| machine.asked.config.vcpus)
+            .map(|machine| machine.asked.config.vcpus)
             .chain(self.launching.values().map(|one| one.machine.config.vcpus))
             .map(needs)
             .sum();
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let wanted = OWN_DESCRIPTORS + held + needs(machine.config.vcpus);
-        match limit.filter(|limit| wanted > *limit) {
-            None => Ok(()),
-            Some(limit) => Err(Refusal::new(
-                Errno::EAGAIN,
-                format!(
-                    "machine {} would have the supervisor hold {wanted} descriptors, and its limit is {limit}",
-                    machine.name
-                ),
-            )),
+        let mut wanted = OWN_DESCRIPTORS + held;
+        for machine in machines {
+            wanted += needs(machine.config.vcpus);
+            if let Some(limit) = limit.filter(|limit| wanted > *limit) {
+                let name = &machine.name;
+                let rule = format!(
+                    "machine {name} would have the supervisor hold {wanted} descriptors, and its limit is {limit}"
+                );
+                return Err(Refusal::new(Errno::EAGAIN, rule));
+            }
         }
+        Ok(())
     }
 }
 
+/// Open the view of a machine's guest, if it has one.
+///
+/// # Errors
+/// What the framework refuses it for.
+pub(super) fn open_view(
+    framework: &mut Framework,
+    machine: &NewMachine,
+) -> Result<Option<ViewId>, Refusal> {
+    let Some(agent) = &machine.agent else {
+        return Ok(None);
+    };
+    let view = framework.open_view(machine.name.clone(), agent.access, &agent.roots);
+    view.map(Some)
+        .map_err(|refusal| refusal.of(&format!("the view of {}'s guest", machine.name)))
+}
+
 /// The machines whose tasks are still to be born.
-fn unborn<'a>(
+pub(super) fn unborn<'a>(
     machines: &'a Machines,
     launching: &'a BTreeMap<MachineName, Launching>,
 ) -> Vec<&'a NewMachine> {
@@ -94,7 +107,7 @@ fn unborn<'a>(
         .collect()
 }
 
-fn is_possible(machine: &NewMachine) -> Result<(), Refusal> {
+pub(super) fn is_possible(machine: &NewMachine) -> Result<(), Refusal> {
     let (name, config) = (&machine.name, &machine.config);
     let rule = if config.name != name.as_str() {
         format!(
@@ -112,27 +125,60 @@ fn is_possible(machine: &NewMachine) -> Result<(), Refusal> {
     Err(Refusal::new(Errno::EINVAL, rule))
 }
 
-/// The births of a machine after those of others; None for a refusal that strikes one of the others.
+/// The births of machines after those of others; without them where one of those would not be born, for which these are
+/// not held up.
+///
+/// # Errors
+/// What the groups refuse these, with the task that it strikes.
+pub(super) fn tried_beside(
+    framework: &mut Framework,
+    others: &[&NewMachine],
+    machines: &[&NewMachine],
+) -> Result<Vec<PlannedBirth>, Refusal> {
+    match try_births(framework, others, machines) {
+        Err(None) => try_births(framework, &[], machines),
+        tried => tried,
+    }
+    .map_err(|refusal| refusal.unwrap_or_else(|| unreachable!("there are no others")))
+}
+
+/// The births of machines after those of others; None for a refusal that strikes one of the others.
 fn try_births(
     framework: &mut Framework,
     others: &[&NewMachine],
-    machine: &NewMachine,
-) -> Result<(), Option<Refusal>> {
+    machines: &[&NewMachine],
+) -> Result<Vec<PlannedBirth>, Option<Refusal>> {
     let mut trial = Trial::default();
     for other in others {
         trial.add(framework, other).map_err(|_| None)?;
     }
-    let own = trial.commands.len();
-    trial.add(framework, machine).map_err(Some)?;
-    let refusal = match framework.plan(&Credentials::ROOT, &trial.commands) {
-        Ok(_) => return Ok(()),
-        Err(refusal) => refusal,
-    };
-    if refusal.command < own {
-        return Err(None);
+    let (own_commands, own_tasks) = (trial.commands.len(), trial.planned.len());
+    for machine in machines {
+        trial.add(framework, machine).map_err(Some)?;
     }
-    let name = &trial.names[refusal.command];
-    Err(Some(refusal.of(&format!("task {name}"))))
+    let plan = match framework.plan(&Credentials::ROOT, &trial.commands) {
+        Ok(plan) => plan,
+        Err(refusal) if refusal.command < own_commands => return Err(None),
+        Err(refusal) => {
+            let name = &trial.names[refusal.command];
+            return Err(Some(refusal.of(&format!("task {name}"))));
+        }
+    };
+    let pins: HashMap<TaskId, CpuSet> = plan
+        .effects()
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Pin { task, cpus, .. } => Some((*task, *cpus)),
+            _ => None,
+        })
+        .collect();
+    let own = trial.planned.drain(own_tasks..);
+    Ok(own
+        .map(|(task, planned)| PlannedBirth {
+            cpus: pins.get(&task).copied(),
+            ..planned
+        })
+        .collect())
 }
 
 /// Births to try, and whose each command is.
@@ -140,6 +186,7 @@ fn try_births(
 struct Trial {
     commands: Vec<Command>,
     names: Vec<TaskName>,
+    planned: Vec<(TaskId, PlannedBirth)>,
 }
 
 impl Trial {
@@ -163,9 +210,17 @@ impl Trial {
             };
             let task = framework.allocate_task();
             self.commands.append(&mut births.of(kind, task, tid, None));
-            let machine = machine.name.clone();
-            let name = TaskName { machine, kind };
-            self.names.resize(self.commands.len(), name);
+            let name = TaskName {
+                machine: machine.name.clone(),
+                kind,
+            };
+            self.names.resize(self.commands.len(), name.clone());
+            let planned = PlannedBirth {
+                task: name,
+                groups: machine.placement.groups_of(kind).to_vec(),
+                cpus: None,
+            };
+            self.planned.push((task, planned));
         }
         Ok(())
     }

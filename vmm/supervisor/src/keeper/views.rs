@@ -45,7 +45,7 @@ const PUSH_AGAIN: Duration = Duration::from_millis(1);
 
 /// What one guest sees.
 pub(super) struct Sight {
-    view: ViewId,
+    pub(super) view: ViewId,
     log: EventLog<ViewEvent>,
     /// A session has subscribed.
     watched: bool,
@@ -345,7 +345,9 @@ fn bytes_of(event: &ViewEvent) -> usize {
     let texts = match event {
         ViewEvent::Released { group }
         | ViewEvent::GroupCreated { group }
-        | ViewEvent::GroupRemoved { group } => path(group),
+        | ViewEvent::GroupRemoved { group }
+        | ViewEvent::GroupFrozen { group }
+        | ViewEvent::GroupThawed { group } => path(group),
         ViewEvent::GroupRenamed { from, to } => path(from) + path(to),
         ViewEvent::TaskMoved { from, to, .. } => [from, to].into_iter().flatten().map(path).sum(),
         ViewEvent::FileWritten { group, file, value } => path(group) + file.len() + value.len(),

@@ -1,13 +1,14 @@
 //! The watch: what is looked at again and again.
 //!
-//! Every second: cheap samples of all counters, and of what each process has resident; each thread's affinity against what Pinfold set; each
+//! Every second: where each thread is; cheap samples of all counters, and of what each process has resident; held vCPUs,
+//! which are to use no time; each thread's affinity against what Pinfold set; each
 //! process's threads against those that are known; the CPUs the host allows us against those the
 //! framework counts on. What differs is reported and repaired. Between the rounds: threads that are about
 //! to be gone, births that are overdue, a `Go` that is held back.
 
 use std::time::{Duration, Instant};
 
-use container_core::{Credentials, MachineMemory, TaskId, TaskKind, Tid};
+use container_core::{Credentials, MachineMemory, Nanoseconds, TaskId, TaskKind, Tid};
 use host::Thread;
 use management::Drift;
 
@@ -20,6 +21,8 @@ use crate::Births;
 
 /// From one round to the next: drift is to be seen within two seconds.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
+/// What `cpuacct.load` is of (cpu_acct.c of 2007).
+const LOAD_INTERVAL: Duration = Duration::from_secs(10);
 /// Unannounced threads of one machine that are taken in; one with more is killed.
 const MAX_STRANGERS: u16 = 16;
 
@@ -30,13 +33,12 @@ impl Keeper {
         if !self.ending.is_empty() {
             next = next.min(Instant::now() + ENDING_POLL);
         }
-        if let Some(at) = self.push_again_at() {
-            next = next.min(at);
-        }
+        let again = [self.push_again_at(), self.hold_again_at()];
+        next = again.into_iter().flatten().fold(next, Instant::min);
         let due = self
             .machines
             .iter()
-            .flat_map(|(_, machine)| [machine.go_at, machine.restart_at]);
+            .flat_map(|(_, machine)| [machine.go_at, machine.restart_at, machine.hold_due()]);
         due.flatten().fold(next, Instant::min)
     }
 
@@ -47,17 +49,22 @@ impl Keeper {
         }
         self.bury_threads();
         self.push_again();
+        self.post_holds();
         let now = Instant::now();
-        self.release_held(now);
+        self.kill_not_held(now);
+        self.release_withheld(now);
         if self.under_way.is_none() {
             self.restart_due(now);
         }
         if now >= self.next_watch && self.under_way.is_none() {
             self.next_watch = now + INTERVAL;
             self.kill_overdue(now);
+            self.look_for_tasks();
             self.sample_all();
             self.note_memory();
             self.kill_swollen();
+            self.look_at_held();
+            self.close_interval(now);
             self.look_for_drift();
             self.look_for_strangers();
             self.look_at_host();
@@ -72,6 +79,7 @@ impl Keeper {
     /// Bill cheap readings of these tasks, as far as they live.
     pub(super) fn sample(&mut self, tasks: &[TaskId]) {
         for &task in tasks {
+            self.tasks.look_first(task, &mut self.framework);
             if let Some(reading) = self.tasks.sample(task) {
                 let _ = self.framework.charge(task, reading);
             }
@@ -117,7 +125,25 @@ impl Keeper {
         }
     }
 
-    fn release_held(&mut self, now: Instant) {
+    /// On which CPU each thread is, and in which mode it was.
+    fn look_for_tasks(&mut self) {
+        for task in self.tasks.living() {
+            self.tasks.look(task, &mut self.framework);
+        }
+    }
+
+    /// The interval of `cpuacct.load`, which begins and ends with a round: what it lasted is what it is held against.
+    fn close_interval(&mut self, now: Instant) {
+        let length = now - self.interval_began;
+        // A round may come a little early for the tenth second and does not leave it to the eleventh.
+        if length + INTERVAL / 2 >= LOAD_INTERVAL {
+            self.interval_began = now;
+            let length = Nanoseconds(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
+            self.framework.close_interval(length);
+        }
+    }
+
+    fn release_withheld(&mut self, now: Instant) {
         let due: Vec<MachineId> = self
             .machines
             .iter()
@@ -181,11 +207,7 @@ impl Keeper {
                 continue;
             }
             let (name, again) = (task.name.to_string(), task.drifted);
-            let repaired = self
-                .tasks
-                .hands(&mut self.framework)
-                .pin(id, &wanted)
-                .is_ok();
+            let repaired = self.hands().pin(id, &wanted).is_ok();
             if let Some(task) = self.tasks.get_mut(id) {
                 task.drifted = !repaired;
             }

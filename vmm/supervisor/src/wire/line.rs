@@ -100,6 +100,7 @@ impl Line {
         match message {
             ToMachine::Pause => self.protocol.expect_paused(),
             ToMachine::Resume => self.protocol.expect_resumed(),
+            ToMachine::Hold { number, .. } => self.protocol.expect_held(*number),
             _ => {}
         }
         match self.link.send(message) {

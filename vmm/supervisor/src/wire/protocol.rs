@@ -27,9 +27,13 @@ const MAX_THREADS: usize = MAX_VCPUS as usize + 2 + 8;
 /// so one that asks for more does not do its work.
 const AGENTS_A_SECOND: u32 = 100;
 
+/// Answers to a hold that may wait: the keeper changes its mind about a machine's vCPUs a few times a period
+/// of their quota.
+const HOLDS_A_SECOND: usize = 256;
+
 /// Messages that may wait in a link whose supervisor is not behind by a second: one of each kind, and those
 /// that there are several of.
-pub(super) const MOST_SAID: usize = MAX_THREADS + AGENTS_A_SECOND as usize + 8;
+pub(super) const MOST_SAID: usize = MAX_THREADS + AGENTS_A_SECOND as usize + HOLDS_A_SECOND + 8;
 
 /// What a message means to the keeper.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +50,10 @@ pub enum Said {
     Halted(HaltCause),
     /// All vCPUs are out of the guest.
     Paused,
-    /// All vCPUs may enter it.
+    /// All vCPUs that are not held may enter it.
     Resumed,
+    /// All vCPUs of the hold of this number are out of the guest.
+    Held(u64),
     /// It answered the ping.
     Alive,
 }
@@ -62,6 +68,9 @@ pub struct Protocol {
     asked: Option<u64>,
     wants_paused: u32,
     wants_resumed: u32,
+    /// The numbers of the last hold that was sent, and of the last that was answered.
+    hold_sent: u64,
+    hold_answered: u64,
     /// Agents' streams since then.
     agents: u32,
     agents_since: Option<Instant>,
@@ -90,6 +99,11 @@ impl Protocol {
     /// A resume was sent: one `Resumed` may come.
     pub fn expect_resumed(&mut self) {
         self.wants_resumed += 1;
+    }
+
+    /// The hold of this number, from 1 and rising, was sent: one `Held` of it may come.
+    pub fn expect_held(&mut self, number: u64) {
+        self.hold_sent = number;
     }
 
     /// Take a message.
@@ -130,6 +144,12 @@ impl Protocol {
             ToSupervisor::Resumed if self.wants_resumed > 0 => {
                 self.wants_resumed -= 1;
                 Ok(Said::Resumed)
+            }
+            ToSupervisor::Held { number }
+                if self.hold_answered < number && number <= self.hold_sent =>
+            {
+                self.hold_answered = number;
+                Ok(Said::Held(number))
             }
             unasked => Err(format!("unexpected {}", cut(&format!("{unasked:?}")))),
         }
@@ -292,6 +312,20 @@ mod tests {
         assert!(protocol.take(ToSupervisor::Pong(5)).is_err());
         assert_eq!(protocol.take(ToSupervisor::Pong(4)), Ok(Said::Alive));
         assert!(protocol.take(ToSupervisor::Pong(4)).is_err());
+    }
+
+    #[test]
+    fn a_hold_is_answered_by_its_number_and_once_and_never_after_a_later_one() {
+        let mut protocol = born();
+        let held = |number| ToSupervisor::Held { number };
+        assert!(protocol.take(held(1)).is_err());
+        (1..=3).for_each(|number| protocol.expect_held(number));
+        assert!(protocol.take(held(0)).is_err());
+        assert!(protocol.take(held(4)).is_err());
+        assert_eq!(protocol.take(held(2)), Ok(Said::Held(2)));
+        assert!(protocol.take(held(2)).is_err());
+        assert!(protocol.take(held(1)).is_err());
+        assert_eq!(protocol.take(held(3)), Ok(Said::Held(3)));
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod agents;
 pub mod transfer;
 
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -120,6 +121,8 @@ fn a_machine_listens_at_its_path_and_takes_it_along() {
     let path = scratch.path("v.sock");
     for end in [true, false] {
         let mut machine = spinning(config(&path));
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o660, "owner and group, under any mask: {mode:o}");
         client(&path);
         if end {
             machine.send(&ToMachine::Stop);

@@ -28,7 +28,7 @@ use container_core::{
 };
 
 use super::relax::{self, ONE_TO_ONE, PLACEMENT};
-use super::{Moves, Way, read};
+use super::{Moves, SELF_FREEZING, Way, read};
 
 /// Files that are in force before tasks move: who leaves last makes the event that the spec wants.
 const EARLY: [&str; 3] = [
@@ -106,6 +106,27 @@ pub(super) fn change(
     is_as_wanted(way, name)
 }
 
+/// Take a hierarchy away that was not there: its tasks to the root, its groups away, and it goes.
+///
+/// # Errors
+/// What the framework refuses.
+pub(super) fn unmount(way: &mut Way<'_>, name: &HierarchyName) -> Result<(), Refusal> {
+    let root = GroupPath::root(name);
+    for group in way.scratch.walk(name)?.into_iter().rev() {
+        if group.path.is_root() {
+            continue;
+        }
+        for task in group.tasks {
+            let group = root.clone();
+            way.take(Command::Attach { group, task })?;
+        }
+        way.take(Command::Rmdir { group: group.path })?;
+    }
+    way.take(Command::Unmount {
+        hierarchy: name.clone(),
+    })
+}
+
 /// Paths, parents before children.
 fn paths(framework: &Framework, name: &HierarchyName) -> Result<Vec<GroupPath>, Refusal> {
     let walk = framework.walk(name)?.into_iter();
@@ -118,10 +139,17 @@ fn compared(
     group: &GroupPath,
 ) -> Result<impl Iterator<Item = &'static str> + use<>, Refusal> {
     let is_state = |file: &&str| {
-        let shows = ["cpuset.effective_", "debug.", "cpuacct.", "memory."];
+        let shows = [
+            "cpuset.effective_",
+            "debug.",
+            "cpuacct.",
+            "freezer.",
+            "memory.",
+        ];
         let shown = ["tasks", "cgroup.events", "cpuset.sched_load_balance"];
-        *file == relax::MEMORY_LIMIT
-            || !shown.contains(file) && !shows.iter().any(|start| file.starts_with(start))
+        let is_shown = shows.iter().any(|start| file.starts_with(start));
+        let said = [SELF_FREEZING, relax::MEMORY_LIMIT];
+        said.contains(file) || !shown.contains(file) && !is_shown
     };
     // The root's are the host's.
     let hosts = ["cpuset.cpus", "cpuset.mems", PLACEMENT, relax::MEMORY_LIMIT];

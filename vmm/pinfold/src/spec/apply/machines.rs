@@ -1,30 +1,38 @@
 //! The machines of a spec beside those that there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use container_core::{
-    Command, Credentials, Errno, Framework, GroupPath, HierarchyName, MachineName, Refusal,
-    TaskKind, TaskName, ViewAccess,
+    Command, Credentials, Framework, GroupPath, HierarchyName, MachineName, Refusal, TaskKind,
+    TaskName, ViewAccess,
 };
 use supervisor::api::KnownMachine;
+use supervisor::keeper::Amendment;
 use supervisor::{AgentAccess, Births};
 
 use super::Moves;
-use crate::spec::machine::restart_word;
 use crate::spec::{MachineSpec, Spec};
 
-/// Machines to start, and living ones to end.
+/// What is to become of machines.
+pub(super) struct Difference<'a> {
+    /// Not known.
+    pub start: Vec<&'a MachineSpec>,
+    /// Known, and built otherwise, or with another view of the groups for its guest: both are fixed for its life.
+    pub replace: Vec<(&'a MachineSpec, String)>,
+    /// Not in the spec.
+    pub gone: Vec<MachineName>,
+    /// The same, but for what may change while they live.
+    pub amend: Vec<Amendment>,
+}
+
+/// The machines of a spec beside those that are known.
 ///
-/// A machine that has ended stays so: `vm start` is how it runs again.
-///
-/// # Errors
-/// EBUSY for a machine of the spec that there is otherwise: what a machine is built of, and what its
-/// agent sees, is fixed for its life.
+/// A machine that has ended and is as the spec says stays so: `vm start` is how it runs again.
 pub(super) fn difference<'a>(
     spec: &'a Spec,
     target: &Framework,
     known: &[KnownMachine],
-) -> Result<(Vec<&'a MachineSpec>, Vec<MachineName>), Refusal> {
+) -> Difference<'a> {
     let by_name: HashMap<&MachineName, &KnownMachine> = known
         .iter()
         .map(|machine| (&machine.asked.name, machine))
@@ -34,28 +42,60 @@ pub(super) fn difference<'a>(
         .into_iter()
         .map(|hierarchy| hierarchy.name)
         .collect();
-    let mut start = Vec::new();
+    let (mut start, mut replace, mut amend) = (Vec::new(), Vec::new(), Vec::new());
     for machine in &spec.machines {
-        match by_name.get(&machine.name) {
-            None => start.push(machine),
-            Some(running) => is_the_same(machine, running, &hierarchies)?,
+        let Some(running) = by_name.get(&machine.name) else {
+            start.push(machine);
+            continue;
+        };
+        match otherwise(machine, running, &hierarchies) {
+            Some(why) => replace.push((machine, why)),
+            None => amend.extend(amendment(machine, running)),
         }
     }
-    let wanted = |name: &MachineName| spec.machines.iter().any(|machine| machine.name == *name);
-    let stop = known
-        .iter()
-        .filter(|machine| machine.alive && !wanted(&machine.asked.name));
-    Ok((
+    let wanted: HashSet<&MachineName> = spec.machines.iter().map(|one| &one.name).collect();
+    let gone = known.iter().map(|machine| &machine.asked.name);
+    let gone = gone.filter(|name| !wanted.contains(name)).cloned();
+    Difference {
         start,
-        stop.map(|machine| machine.asked.name.clone()).collect(),
-    ))
+        replace,
+        gone: gone.collect(),
+        amend,
+    }
 }
 
-fn is_the_same(
+/// What changes of a machine that is built as the spec says: its restart, and where its tasks go at its next start. In
+/// hierarchies that the spec does not name they stay where they are.
+fn amendment(wanted: &MachineSpec, running: &KnownMachine) -> Option<Amendment> {
+    let asked = &running.asked;
+    let mut placement = asked.placement.clone();
+    let mut differs = false;
+    for kind in wanted.kinds() {
+        let has = asked.placement.groups_of(kind);
+        for group in wanted.groups_of(kind) {
+            let mut same = has
+                .iter()
+                .filter(|has| has.hierarchy() == group.hierarchy());
+            // Where no group is named, a task stands in the root.
+            if same.next().map_or(!group.is_root(), |has| *has != group) {
+                placement.put(kind, group);
+                differs = true;
+            }
+        }
+    }
+    (differs || asked.restart != wanted.restart).then(|| Amendment {
+        machine: wanted.name.clone(),
+        restart: wanted.restart,
+        placement,
+    })
+}
+
+/// What of a machine is otherwise than the spec says, and fixed for its life.
+fn otherwise(
     wanted: &MachineSpec,
     running: &KnownMachine,
     hierarchies: &[HierarchyName],
-) -> Result<(), Refusal> {
+) -> Option<String> {
     let asked = &running.asked;
     let (name, has, wants) = (&wanted.name, &asked.config, &wanted.config);
     let vsock = |config: &link::MachineConfig| match &config.vsock {
@@ -103,31 +143,26 @@ fn is_the_same(
         [has, wants].map(|config| format!("vsock {}", vsock(config)))
     } else if asked.namespaces != wanted.namespaces {
         [asked.namespaces, wanted.namespaces].map(|kinds| format!("namespaces {kinds}"))
-    } else if asked.restart != wanted.restart {
-        [asked.restart, wanted.restart].map(|restart| format!("restart {}", restart_word(restart)))
     } else {
-        return Ok(());
+        return None;
     };
-    let (has, advice) = match running.alive {
-        true => ("runs with", "stop it first, and remove it"),
-        false => ("ran with", "remove it first"),
-    };
-    let rule = format!("machine {name} {has} {was} and the spec says {is}: {advice}");
-    Err(Refusal::new(Errno::EBUSY, rule))
+    let has = if running.alive { "runs" } else { "ran" };
+    Some(format!(
+        "machine {name} {has} with {was} and the spec says {is}"
+    ))
 }
 
 /// The groups that living machines with namespaces of their own were cloned into are no difference: make them in the
-/// target as the machines did, by a birth and an end.
+/// target as the machines did, by a birth and an end. Those of machines that are made anew go with these.
 pub(super) fn keep_homes(
     spec: &Spec,
+    replace: &[(&MachineSpec, String)],
     framework: &Framework,
     target: &mut Framework,
 ) -> Result<(), Refusal> {
-    for machine in spec
-        .machines
-        .iter()
-        .filter(|one| !one.namespaces.is_empty())
-    {
+    let stays = |one: &&MachineSpec| !replace.iter().any(|(other, _)| other.name == one.name);
+    let machines = spec.machines.iter().filter(stays);
+    for machine in machines.filter(|one| !one.namespaces.is_empty()) {
         let name = control(machine);
         let Some(living) = framework
             .task_by_name(&name)

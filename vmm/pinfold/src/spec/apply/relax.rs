@@ -69,8 +69,9 @@ pub(super) fn limits(
 
 /// Lift exclusive flags, deepest first, since a group's is held by its parent's.
 ///
-/// A flag is in the way where it is not wanted, where its parent's is lifted, and where a sibling's set
-/// and its own have a member in common at any time: of what they have now and of what they are to have.
+/// A flag is in the way where it is not wanted, where its parent's is lifted, where it keeps CPUs in a
+/// group that is to have none, and where a sibling's set and its own have a member in common at any time:
+/// of what they have now and of what they are to have.
 pub(super) fn flags(
     way: &mut Way<'_>,
     name: &HierarchyName,
@@ -104,12 +105,21 @@ pub(super) fn flags(
                 .flatten()
                 .filter(|other| *other != group);
             let (cpus, mems) = reach[group];
-            let overlaps = others.any(|other| match file {
-                "cpuset.cpu_exclusive" => reach[other].0.intersects(&cpus),
-                _ => reach[other].1.intersects(&mems),
-            });
-            let is_unwanted = wanted.contains(group) && read(way.target, group, file)? != "1";
-            if overlaps || is_unwanted || parent.is_some_and(|parent| lifted.contains(&parent)) {
+            // Of an exclusive group that has nothing there may be any number; of others, as many as CPUs and nodes.
+            let overlaps = match file {
+                "cpuset.cpu_exclusive" => {
+                    !cpus.is_empty() && others.any(|other| reach[other].0.intersects(&cpus))
+                }
+                _ => !mems.is_empty() && others.any(|other| reach[other].1.intersects(&mems)),
+            };
+            let is_wanted = wanted.contains(group);
+            let is_unwanted = is_wanted && read(way.target, group, file)? != "1";
+            let is_to_be_empty = is_wanted
+                && file == "cpuset.cpu_exclusive"
+                && sets(way.target, group)?.0.is_empty()
+                && !sets(&way.scratch, group)?.0.is_empty();
+            let is_in_the_way = overlaps || is_unwanted || is_to_be_empty;
+            if is_in_the_way || parent.is_some_and(|parent| lifted.contains(&parent)) {
                 lifted.insert(group);
             }
         }

@@ -72,90 +72,67 @@ fn ended(now: &mut Known, names: &[MachineName]) {
         .retain(|machine| !names.contains(&machine.asked.name));
 }
 
-/// What a supervisor does with a difference: one plan, and the machines.
+/// What a supervisor does with a difference: one plan, and the machines. Having gone there and back, it is as it was.
 fn carried_out(now: &mut Known, wanted: &Wanted<'_>) {
+    let replaced = wanted.replace.iter().map(|(machine, _)| &machine.name);
+    let ending: Vec<MachineName> = wanted.gone.iter().chain(replaced).cloned().collect();
     if wanted.waits.is_some() {
-        ended(now, &wanted.stop);
+        ended(now, &ending);
     }
-    let commands: Vec<Command> = wanted
-        .commands
-        .iter()
-        .map(|c| asked(&now.framework, c))
-        .collect();
-    commit(&mut now.framework, &commands).unwrap();
+    let before = state(&now.framework);
+    commit(&mut now.framework, &wanted.commands).unwrap();
+    let mut taken_back = now.framework.clone();
+    let back = wanted.back.as_ref().expect("a way back");
+    commit(&mut taken_back, back).unwrap();
+    assert_eq!(state(&taken_back), before, "{back:#?}");
     if wanted.waits.is_none() {
-        ended(now, &wanted.stop);
+        ended(now, &ending);
     }
-    for machine in &wanted.start {
+    let anew = wanted.replace.iter().map(|(machine, _)| *machine);
+    for machine in wanted.start.iter().copied().chain(anew) {
         born(now, machine);
+    }
+    for change in &wanted.amend {
+        let mut machines = now.machines.iter_mut();
+        let machine = machines.find(|machine| machine.asked.name == change.machine);
+        let asked = &mut machine.unwrap().asked;
+        asked.restart = change.restart;
+        asked.placement = change.placement.clone();
     }
 }
 
-/// The other way round than [`shown`].
-fn asked(framework: &Framework, command: &api::Command) -> Command {
-    let group = |path: &String| -> GroupPath { path.parse().unwrap() };
-    match command.clone() {
-        api::Command::Mount {
-            hierarchy,
-            subsystems,
-        } => Command::Mount {
-            hierarchy: hierarchy.parse().unwrap(),
-            subsystems,
-        },
-        api::Command::Mkdir { group: path } => Command::Mkdir {
-            group: group(&path),
-        },
-        api::Command::Rmdir { group: path } => Command::Rmdir {
-            group: group(&path),
-        },
-        api::Command::Chown {
-            group: path,
-            uid,
-            gid,
-            mode,
-        } => Command::Chown {
-            group: group(&path),
-            uid,
-            gid,
-            mode,
-        },
-        api::Command::Set {
-            group: path,
-            file,
-            value,
-        } => Command::Write {
-            group: group(&path),
-            file,
-            value,
-        },
-        api::Command::Attach { group: path, task } => Command::Attach {
-            group: group(&path),
-            task: framework.task_by_name(&task.parse().unwrap()).unwrap(),
-        },
-        other => panic!("{other:?}"),
-    }
+/// Nothing is left to do.
+fn is_nothing(wanted: &Wanted<'_>) -> bool {
+    wanted.commands.is_empty()
+        && wanted.start.is_empty()
+        && wanted.replace.is_empty()
+        && wanted.gone.is_empty()
+        && wanted.amend.is_empty()
+        && wanted.waits.is_none()
 }
 
 /// Commands as one reads them.
-fn lines(wanted: &Wanted<'_>) -> Vec<String> {
-    let line = |command: &api::Command| match command {
-        api::Command::Mount {
+fn lines(now: &Known, wanted: &Wanted<'_>) -> Vec<String> {
+    let line = |command: &Command| match command {
+        Command::Mount {
             hierarchy,
             subsystems,
         } => {
             format!("mount {hierarchy} {}", subsystems.join(","))
         }
-        api::Command::Mkdir { group } => format!("mkdir {group}"),
-        api::Command::Rmdir { group } => format!("rmdir {group}"),
-        api::Command::Set { group, file, value } => {
+        Command::Mkdir { group } => format!("mkdir {group}"),
+        Command::Rmdir { group } => format!("rmdir {group}"),
+        Command::Write { group, file, value } => {
             format!(
                 "set {group} {} {}",
                 file.rsplit('.').next().unwrap(),
                 value.trim_end()
             )
         }
-        api::Command::Attach { group, task } => format!("attach {group} {task}"),
-        api::Command::Chown {
+        Command::Attach { group, task } => {
+            format!("attach {group} {}", now.framework.task(*task).unwrap().name)
+        }
+        Command::Chown {
             group,
             uid,
             gid,
@@ -204,7 +181,7 @@ fn goes(from: &str, to: &str) -> Vec<String> {
     let (from, to) = (spec(from), spec(to));
     let mut now = started(&from);
     let wanted = difference(&to, &now).unwrap();
-    let taken = lines(&wanted);
+    let taken = lines(&now, &wanted);
     carried_out(&mut now, &wanted);
     assert_eq!(
         state(&now.framework),
@@ -212,7 +189,6 @@ fn goes(from: &str, to: &str) -> Vec<String> {
         "{taken:#?}"
     );
     let again = difference(&to, &now).unwrap();
-    assert_eq!(lines(&again), Vec::<String>::new());
-    assert!(again.start.is_empty() && again.stop.is_empty() && again.waits.is_none());
+    assert!(is_nothing(&again), "{again:#?}");
     taken
 }

@@ -63,7 +63,7 @@ fn a_bad_introduction_ends_the_session() {
         agent: "x".into(),
     });
     for (message, rule) in [
-        (other, "agent protocol version 9, not 1"),
+        (other, "agent protocol version 9, not 2"),
         (hello(&"x".repeat(65)), "an agent's name is past 64 bytes"),
         (ping(1), "its first message is not Hello"),
     ] {

@@ -1,6 +1,6 @@
 //! Hierarchies, groups and their control files.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use container_core::{Command, GroupPath, HierarchyName};
 use management::api::{GroupView, Hierarchy};
@@ -11,6 +11,7 @@ use utoipa::IntoParams;
 use super::{json, text};
 use crate::api::ask::Client;
 use crate::api::extract::{InPath, InQuery, InText};
+use crate::api::listing;
 use crate::api::problem::Refused;
 use crate::api::words;
 use crate::keeper::Request;
@@ -106,7 +107,8 @@ async fn view(app: &Client, group: GroupPath, recursive: bool) -> Result<Respons
     }))
 }
 
-/// Read a control file.
+/// Read a control file. `tasks` of a large group comes in chunks, and the trailer `pinfold-torn` says whether one
+/// came or went meanwhile; without `TE: trailers` such a listing breaks off.
 #[utoipa::path(get, operation_id = "read_file",
     path = "/v1/files/{hierarchy}/{path}",
     params(("hierarchy" = names::HierarchyName, Path, description = "The hierarchy"),
@@ -115,8 +117,12 @@ async fn view(app: &Client, group: GroupPath, recursive: bool) -> Result<Respons
 pub async fn read(
     app: Client,
     InPath((hierarchy, path)): InPath<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let (group, file) = group_and_file(&hierarchy, &path)?;
+    if file == "tasks" {
+        return listing::tasks(app, &headers, group).await;
+    }
     let read = app.ask(|reply| Request::Read {
         by: app.by,
         group,

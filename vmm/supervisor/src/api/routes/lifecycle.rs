@@ -5,50 +5,97 @@ use std::time::Duration;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use container_core::MachineName;
-use management::api::{StateRequest, WantedState};
+use management::api::{MachinePlan, StateRequest, WantedState};
 use management::machine_table::MachineTable;
 use management::{Machine, names};
 use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 use utoipa::IntoParams;
 
 use super::json;
 use super::machines::row;
+use super::wait::{has_begun, until};
+use crate::NewMachine;
 use crate::api::ask::Client;
 use crate::api::extract::{InJson, InPath, InQuery};
 use crate::api::feed::Told;
 use crate::api::problem::Refused;
-use crate::keeper::{Order, Request};
+use crate::api::words;
+use crate::keeper::{Order, Rehearsal, Request};
 
 /// A client waits for a state at most this long, and has the state that is by then.
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
+/// Whether to do it, and what to wait for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct HowToMake {
+    /// Only say what it would do.
+    #[serde(default)]
+    dry_run: bool,
+    /// Answer when its guest runs or it has ended, or after 30 s.
+    #[serde(default)]
+    wait: bool,
+}
+
 /// Make a machine and start it. The body is the table `[vm.NAME]` of a spec file, in JSON.
 #[utoipa::path(post, operation_id = "create_machine",
-    path = "/v1/machines/{name}", params(("name" = names::MachineName, Path, description = "The machine")),
+    path = "/v1/machines/{name}", params(("name" = names::MachineName, Path, description = "The machine"), HowToMake),
     request_body(content = MachineTable, description = "The table [vm.NAME] of a spec file"),
-    responses((status = 201, description = "Its process has been told what to build", body = Machine,
+    responses((status = 200, description = "What it would do: nothing was made", body = MachinePlan),
+        (status = 201, description = "Its process has been told what to build", body = Machine,
         headers(("Location" = String, description = "The machine's path"))), Refused))]
 pub async fn create(
     app: Client,
     InPath(name): InPath<String>,
+    InQuery(query): InQuery<HowToMake>,
     InJson(body): InJson<serde_json::Map<String, serde_json::Value>>,
 ) -> Result<Response, Refused> {
     let name: MachineName = name.parse()?;
     app.own("make machines")?;
     let known = app.known().await?;
     let machine = app.specs.machine(name.as_str(), &body.into(), &known)?;
+    if query.dry_run {
+        return would_make(&app, machine).await;
+    }
+    let mut told = app.feed.follow();
     let machine = Box::new(machine);
     let created = app.ask(|reply| Request::Create {
         by: app.by,
         machine,
+        replace: false,
         reply,
     });
     created.await??;
-    let made = json(&row(&app, &name).await?);
+    let deadline = Instant::now() + WAIT_LIMIT;
+    let made = match query.wait {
+        true => until(&app, &name, &mut told, deadline, has_begun).await?,
+        false => None,
+    };
+    let made = match made {
+        Some(made) => made,
+        None => row(&app, &name).await?,
+    };
     let location = [(header::LOCATION, format!("/v1/machines/{name}"))];
-    Ok((StatusCode::CREATED, location, made).into_response())
+    Ok((StatusCode::CREATED, location, json(&made)).into_response())
+}
+
+async fn would_make(app: &Client, machine: NewMachine) -> Result<Response, Refused> {
+    let name = machine.name.to_string();
+    let rehearsal = Box::new(Rehearsal {
+        by: app.by,
+        gone: Vec::new(),
+        commands: Vec::new(),
+        machines: vec![machine],
+    });
+    let rehearsed = app.ask(|reply| Request::Rehearse(rehearsal, reply));
+    let births = rehearsed.await??.births;
+    Ok(json(&MachinePlan {
+        machine: name,
+        births: births.iter().map(words::birth).collect(),
+    }))
 }
 
 /// Forget a machine that has ended.
@@ -151,32 +198,17 @@ async fn order(app: &Client, name: &MachineName, order: Option<Order>) -> Result
     Ok(ordered.await??)
 }
 
-/// The machine once it is in a state, has ended, or has been waited for long enough. It is looked at again after each
-/// event about it.
+/// The machine once it is in a state, has ended, or has been waited for long enough.
 async fn wait_for(
     app: &Client,
     name: &MachineName,
     state: WantedState,
     mut told: Receiver<Told>,
 ) -> Result<Machine, Refused> {
-    let deadline = tokio::time::Instant::now() + WAIT_LIMIT;
-    loop {
-        let machine = row(app, name).await?;
-        if machine.state == state_word(state) || machine.state == "ended" {
-            return Ok(machine);
-        }
-        let about_it = async {
-            loop {
-                match told.recv().await {
-                    Ok(Told::Event(event)) if event.machine.as_deref() != Some(name.as_str()) => {}
-                    Ok(_) | Err(RecvError::Lagged(_)) => return Ok(()),
-                    Err(RecvError::Closed) => return Err(Refused::ending()),
-                }
-            }
-        };
-        match tokio::time::timeout_at(deadline, about_it).await {
-            Ok(event) => event?,
-            Err(_) => return Ok(machine),
-        }
-    }
+    let deadline = Instant::now() + WAIT_LIMIT;
+    let is_there = |machine: Option<&Machine>| {
+        machine.is_none_or(|now| now.state == state_word(state) || now.state == "ended")
+    };
+    let machine = until(app, name, &mut told, deadline, is_there).await?;
+    machine.ok_or_else(|| Refused::new("ENOENT", format!("there is no machine {name}")))
 }

@@ -7,12 +7,15 @@ use management::Machine;
 use management::api::{AgentAnswer, AgentRequest, Question};
 use management::names;
 use serde::Deserialize;
+use tokio::sync::broadcast::Receiver;
 use utoipa::IntoParams;
 
+use super::wait::{about, has_ended};
 use super::{json, text};
 use crate::api::ask::Client;
 use crate::api::events::follow_log;
 use crate::api::extract::{InJson, InPath, InQuery};
+use crate::api::feed::Told;
 use crate::api::problem::Refused;
 use crate::keeper::Request;
 
@@ -48,7 +51,7 @@ pub async fn row(app: &Client, name: &MachineName) -> Result<Machine, Refused> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Follow {
-    /// Go on with what comes.
+    /// Go on with what comes, until the machine has ended and is not about to be started anew.
     #[serde(default)]
     follow: bool,
 }
@@ -66,14 +69,38 @@ pub async fn log(
 ) -> Result<Response, Refused> {
     let name: MachineName = name.parse()?;
     app.own("read a console")?;
+    let told = app.feed.follow();
     row(&app, &name).await?;
     let Some(log) = app.feed.log(name.as_str()).await else {
         return Err(Refused::ending());
     };
     Ok(match query.follow {
-        true => text(follow_log(log)),
+        true => {
+            let over = async move { until_over(&app, &name, told).await };
+            text(follow_log(log, over))
+        }
         false => text(log.end),
     })
+}
+
+/// Until a machine has ended and is not about to be started anew, is not known any more, or nobody can say.
+async fn until_over(app: &Client, name: &MachineName, mut told: Receiver<Told>) {
+    loop {
+        let machine = app.ask(|reply| Request::Machine(name.clone(), reply));
+        match machine.await {
+            Ok(machine) if has_ended(machine.as_ref()) => {
+                // Its console was drained before it counted as ended, and the feed has heard of that by its answer.
+                let _ = app.feed.log(name.as_str()).await;
+                return;
+            }
+            Ok(_) => {}
+            Err(Refused(problem)) if problem.errno == "EAGAIN" => {}
+            Err(_) => return,
+        }
+        if about(name, &mut told).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Ask a machine's guest for something. It has some seconds to answer.

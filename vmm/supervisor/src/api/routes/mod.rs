@@ -5,6 +5,7 @@
     reason = "what utoipa's macro writes is qualified"
 )]
 
+pub mod apply;
 pub mod events;
 pub mod groups;
 pub mod lifecycle;
@@ -12,12 +13,13 @@ pub mod machines;
 pub mod plan;
 pub mod show;
 pub mod tasks;
+mod wait;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
 fn json(value: &impl Serialize) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];

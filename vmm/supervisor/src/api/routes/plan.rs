@@ -1,8 +1,8 @@
 //! Many changes as one.
 
 use axum::response::Response;
-use container_core::Generation;
-use management::api::{self, Applied, ApplyRequest, PlanRequest};
+use container_core::GroupsGeneration;
+use management::api::{self, PlanRequest};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -10,8 +10,8 @@ use super::json;
 use crate::api::ask::Client;
 use crate::api::extract::{InJson, InQuery};
 use crate::api::problem::Refused;
-use crate::api::{Wanted, words};
-use crate::keeper::{ChangeError, Order, Request};
+use crate::api::words;
+use crate::keeper::{ChangeError, Request};
 
 /// Whether to do it.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -20,7 +20,7 @@ use crate::keeper::{ChangeError, Order, Request};
 pub struct DryRun {
     /// Only say what it would do.
     #[serde(default)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// Change groups and tasks: all of it or nothing.
@@ -47,7 +47,7 @@ async fn carry_out(
     let planned = app.ask(|reply| Request::Plan {
         by: app.by,
         commands,
-        generation: generation.map(Generation),
+        generation: generation.map(GroupsGeneration),
         dry_run,
         reply,
     });
@@ -66,73 +66,4 @@ async fn carry_out(
             problem.command = struck;
             Refused(problem)
         })
-}
-
-/// Make everything as a spec says: the groups in one plan, then machines to start, then those to end. A machine that cannot
-/// be made leaves the plan in force.
-#[utoipa::path(post, path = "/v1/apply", params(DryRun), request_body = ApplyRequest,
-    responses((status = 200, description = "What it takes, or took", body = Applied), Refused))]
-pub async fn apply(
-    app: Client,
-    InQuery(query): InQuery<DryRun>,
-    InJson(request): InJson<ApplyRequest>,
-) -> Result<Response, Refused> {
-    app.own("apply a spec")?;
-    let known = app.known().await?;
-    let wanted = app.specs.apply(&request, &known)?;
-    let commands = wanted.commands.clone();
-    let generation = Some(known.framework.generation().0);
-    let plan = carry_out(&app, commands, generation, query.dry_run).await?;
-    let applied = Applied {
-        commands: wanted.commands.clone(),
-        plan,
-        started: wanted
-            .start
-            .iter()
-            .map(|machine| machine.name.to_string())
-            .collect(),
-        stopped: wanted.stop.iter().map(ToString::to_string).collect(),
-    };
-    if !query.dry_run {
-        machines(&app, wanted).await?;
-    }
-    Ok(json(&applied))
-}
-
-async fn machines(app: &Client, wanted: Wanted) -> Result<(), Refused> {
-    for machine in wanted.start {
-        let name = machine.name.clone();
-        let machine = Box::new(machine);
-        let created = app.ask(|reply| Request::Create {
-            by: app.by,
-            machine,
-            reply,
-        });
-        created
-            .await?
-            .map_err(|error| of_machine(error, name.as_str()))?;
-    }
-    for machine in wanted.stop {
-        let name = machine.clone();
-        let order = Order::Stop;
-        let ordered = app.ask(|reply| Request::Order {
-            by: app.by,
-            machine,
-            order,
-            reply,
-        });
-        ordered
-            .await?
-            .map_err(|error| of_machine(error, name.as_str()))?;
-    }
-    Ok(())
-}
-
-fn of_machine(error: ChangeError, name: &str) -> Refused {
-    let Refused(mut problem) = error.into();
-    problem.detail = format!(
-        "the groups are as the spec says, but machine {name}: {}",
-        problem.detail
-    );
-    Refused(problem)
 }

@@ -5,14 +5,16 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use container_core::{Command, Credentials, Framework, Tid};
+use container_core::{Command, Credentials, Framework, GroupPath, TaskKind, TaskName, Tid};
 use link::{Guest, MachineConfig};
 use management::api::{ApplyRequest, Problem};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
-use crate::api::{Handle, Known, Specs, Wanted, feed, start};
+use crate::api::{Known, Specs, Wanted, feed, serve};
 use crate::{Config, NewMachine, Onlooker, Placement, Restart, Supervisor};
 
 /// No answer takes longer.
@@ -20,11 +22,12 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Served {
     pub supervisor: Option<Supervisor>,
-    pub handle: Option<Handle>,
+    /// The API's thread, and what tells it to end.
+    api: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     pub path: PathBuf,
 }
 
-/// A language of specs: `mkdir GROUP` a line; a machine needs `memory`.
+/// A language of specs: `mkdir GROUP` and `vm NAME`, a line each, and what the way back is to be; a machine needs `memory`.
 pub struct Lines;
 
 impl Specs for Lines {
@@ -38,20 +41,7 @@ impl Specs for Lines {
                 ..Problem::default()
             });
         }
-        Ok(NewMachine {
-            name: name.parse().unwrap(),
-            config: MachineConfig {
-                name: name.into(),
-                memory_bytes: 4 << 20,
-                vcpus: 1,
-                guest: Guest::Tiny { script: Vec::new() },
-                vsock: None,
-            },
-            placement: Placement::default(),
-            agent: None,
-            namespaces: host::Namespaces::NONE,
-            restart: Restart::No,
-        })
+        Ok(new_machine(name))
     }
 
     fn apply(&self, request: &ApplyRequest, _: &Known) -> Result<Wanted, Problem> {
@@ -59,13 +49,42 @@ impl Specs for Lines {
             .spec
             .lines()
             .filter_map(|line| line.strip_prefix("mkdir "));
-        let commands = groups.map(|group| management::api::Command::Mkdir {
-            group: group.into(),
-        });
+        let groups: Vec<GroupPath> = groups.map(|group| group.parse().unwrap()).collect();
+        let removals = groups.iter().rev().cloned();
+        let back: Vec<Command> = removals.map(|group| Command::Rmdir { group }).collect();
+        let commands = groups.into_iter().map(|group| Command::Mkdir { group });
+        let start = request
+            .spec
+            .lines()
+            .filter_map(|line| line.strip_prefix("vm "));
+        let says = |what: &str| request.spec.lines().any(|line| line == what);
         Ok(Wanted {
             commands: commands.collect(),
+            back: match (says("no way back"), says("a way back to nowhere")) {
+                (true, _) => None,
+                (_, true) => Some([&back[..], &back[..]].concat()),
+                _ => Some(back),
+            },
+            start: start.map(new_machine).collect(),
             ..Wanted::default()
         })
+    }
+}
+
+fn new_machine(name: &str) -> NewMachine {
+    NewMachine {
+        name: name.parse().unwrap(),
+        config: MachineConfig {
+            name: name.into(),
+            memory_bytes: 4 << 20,
+            vcpus: 1,
+            guest: Guest::Tiny { script: Vec::new() },
+            vsock: None,
+        },
+        placement: Placement::default(),
+        agent: None,
+        namespaces: host::Namespaces::NONE,
+        restart: Restart::No,
     }
 }
 
@@ -99,9 +118,48 @@ fn framework() -> (Framework, Vec<container_core::Event>) {
     (framework, history)
 }
 
+/// The same with so many tasks in `plain:/crowd`, a hierarchy without subsystems.
+fn crowded(tasks: u16) -> (Framework, Vec<container_core::Event>) {
+    let (mut framework, history) = framework();
+    let crowd: GroupPath = "plain:/crowd".parse().unwrap();
+    let mut commands = vec![
+        Command::Mount {
+            hierarchy: "plain".parse().unwrap(),
+            subsystems: Vec::new(),
+        },
+        Command::Mkdir {
+            group: crowd.clone(),
+        },
+    ];
+    for vcpu in 0..tasks {
+        let (task, machine) = (framework.allocate_task(), "crowd".parse().unwrap());
+        let kind = TaskKind::Vcpu(vcpu);
+        let name = TaskName { machine, kind };
+        let tid = Tid(100_000_000 + u32::from(vcpu));
+        let parent = None;
+        commands.push(Command::Fork {
+            task,
+            name,
+            tid,
+            parent,
+        });
+        let group = crowd.clone();
+        commands.push(Command::Attach { group, task });
+    }
+    let plan = framework.plan(&Credentials::ROOT, &commands).unwrap();
+    framework.commit(plan).unwrap();
+    (framework, history)
+}
+
 /// A supervisor with two hierarchies.
 pub fn supervisor(onlooker: Onlooker) -> Supervisor {
-    let (framework, history) = framework();
+    supervisor_of(framework(), onlooker)
+}
+
+fn supervisor_of(
+    (framework, history): (Framework, Vec<container_core::Event>),
+    onlooker: Onlooker,
+) -> Supervisor {
     Supervisor::start(Config {
         framework,
         history,
@@ -115,19 +173,37 @@ pub fn supervisor(onlooker: Onlooker) -> Supervisor {
 
 impl Served {
     pub fn start() -> Self {
+        Self::start_with(framework())
+    }
+
+    /// With so many tasks in `plain:/crowd`.
+    pub fn crowded(tasks: u16) -> Self {
+        Self::start_with(crowded(tasks))
+    }
+
+    fn start_with(state: (Framework, Vec<container_core::Event>)) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("pinfold-api-{}-{number}.sock", std::process::id());
         let path = std::env::temp_dir().join(name);
         let listener = UnixListener::bind(&path).unwrap();
         let (onlooker, feed) = feed();
-        let supervisor = supervisor(onlooker);
+        let supervisor = supervisor_of(state, onlooker);
         let owner = rustix::process::geteuid().as_raw();
         let keeper = supervisor.keeper().clone();
-        let handle = start(listener, keeper, feed, Arc::new(Lines), owner).unwrap();
+        let (tell, told) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .build()
+                .unwrap();
+            let served = serve(listener, keeper, feed, Arc::new(Lines), owner, told);
+            let _ = runtime.block_on(served).unwrap();
+        });
         Served {
             supervisor: Some(supervisor),
-            handle: Some(handle),
+            api: Some((tell, thread)),
             path,
         }
     }
@@ -192,7 +268,10 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        drop(self.handle.take());
+        if let Some((tell, thread)) = self.api.take() {
+            drop(tell);
+            let _ = thread.join();
+        }
         if let Some(supervisor) = self.supervisor.take() {
             supervisor.end();
         }

@@ -1,7 +1,9 @@
 //! The one write path, asked by a host's client.
 
 use actor::reply;
-use container_core::{Command, CpuSet, Credentials, Errno, Generation, TaskKind, TaskName, Tid};
+use container_core::{
+    Command, CpuSet, Credentials, Errno, GroupsGeneration, TaskKind, TaskName, Tid,
+};
 use host::TaskDirectory;
 
 use crate::Births;
@@ -27,7 +29,7 @@ fn plan(
     keeper.on_request(Request::Plan {
         by: Credentials::ROOT,
         commands,
-        generation: generation.map(Generation),
+        generation: generation.map(GroupsGeneration),
         dry_run,
         reply: answer,
     });
@@ -56,7 +58,7 @@ fn a_change_for_groups_of_another_generation_is_refused_with_both_numbers() {
     let planned = plan(&mut keeper, vec![mkdir("b:/c")], Some(1), false).unwrap();
     assert_eq!(
         (planned.generation, planned.committed),
-        (Generation(2), true)
+        (GroupsGeneration(2), true)
     );
     assert!(planned.took_ns.is_some());
 }
@@ -91,7 +93,7 @@ fn a_dry_run_says_what_the_change_then_does_and_changes_nothing() {
     };
     assert_eq!(dry.effects, [PlannedEffect::Sample { task: name }]);
     assert_eq!((dry.committed, dry.took_ns), (false, None));
-    assert_eq!(dry.generation, keeper.framework.generation());
+    assert_eq!(dry.generation, keeper.framework.groups_generation());
     assert_eq!(keeper.framework.snapshot(), before);
     assert_eq!(keeper.log.last(), events);
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Law 3: the real framework's plans in hands that fail where they are told to, at every effect.
 //!
 //! A case is a random tree with tasks in it, grown by flights that succeed, and one change, random as
-//! well. The host is a map from thread to mask. The change is planned anew for each way of failing:
+//! well. The host is a map from thread to mask, and a set of threads that are frozen. The change is planned anew for each way of failing:
 //! until a commit the framework stays as it was, and that is part of what is tested.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,13 +35,15 @@ enum Fault {
 enum Call {
     Pin(TaskId),
     Sample(TaskId),
+    Freeze(TaskId),
     Restore(TaskId),
 }
 
-/// A host that is a map from thread to mask.
+/// A host that is a map from thread to mask, and a set of those that are frozen.
 #[derive(Clone, Debug, Default)]
 struct FakeHost {
     masks: BTreeMap<TaskId, CpuSet>,
+    frozen: BTreeSet<TaskId>,
     calls: Vec<Call>,
     /// By the number of the effect, from 0.
     faults: BTreeMap<usize, Fault>,
@@ -55,6 +57,7 @@ impl FakeHost {
     fn with_faults(&self, faults: impl IntoIterator<Item = (usize, Fault)>) -> FakeHost {
         FakeHost {
             masks: self.masks.clone(),
+            frozen: self.frozen.clone(),
             faults: faults.into_iter().collect(),
             ..FakeHost::default()
         }
@@ -116,6 +119,19 @@ impl Hands for FakeHost {
             Some(_) => refused(),
         }
     }
+
+    /// The real one refuses nothing; the way back is the same.
+    fn freeze(&mut self, task: TaskId) -> Result<(), HandError> {
+        let fault = self.called(Call::Freeze(task), task)?;
+        if fault != Some(Fault::Refuse) {
+            self.frozen.insert(task);
+        }
+        fault.map_or(Ok(()), |_| refused())
+    }
+
+    fn thaw(&mut self, task: TaskId) {
+        self.frozen.remove(&task);
+    }
 }
 
 /// A command in the making; a task is a number, modulo how many there ever were.
@@ -154,7 +170,11 @@ fn ops() -> impl Strategy<Value = Op> {
     let billed = || select(vec!["b:/", "b:/x", "b:/x/y", "b:/z"]);
     let lists = || select(vec!["0", "1", "2", "3", "0-1", "1-2", "2-3", "1-3", "0-3"]);
     let placements = select(vec!["float", "one-to-one"]);
+    let frozen = || select(vec!["f:/a", "f:/a/b", "f:/c"]);
+    let states = select(vec!["FROZEN", "FROZEN", "THAWED"]);
     prop_oneof![
+        4 => (frozen(), states).prop_map(|(group, to)| Op::Write(group, "freezer.state", to)),
+        5 => (frozen(), 0..20usize).prop_map(|(group, task)| Op::Attach(group, task)),
         3 => (placed(), lists()).prop_map(|(group, cpus)| Op::Mkcpuset(group, cpus)),
         1 => billed().prop_map(Op::Mkdir),
         5 => (placed(), lists()).prop_map(|(group, cpus)| Op::Write(group, "cpuset.cpus", cpus)),
@@ -176,7 +196,7 @@ fn ops() -> impl Strategy<Value = Op> {
 fn beginnings() -> impl Strategy<Value = Vec<Op>> {
     let wide = || select(vec!["0-1", "0-2", "1-3", "0-3"]);
     let narrow = || select(vec!["0", "1", "1-2", "0-1", "2-3"]);
-    let billed = ["b:/x", "b:/x/y", "b:/z"].map(Op::Mkdir);
+    let billed = ["b:/x", "b:/x/y", "b:/z", "f:/a", "f:/a/b", "f:/c"].map(Op::Mkdir);
     let born = [true, true, true, false, false, false].map(|is_vcpu| Op::Born(is_vcpu, None));
     (wide(), narrow(), wide(), narrow()).prop_map(move |(a, a_a, b, b_a)| {
         let placed = [("p:/a", a), ("p:/a/a", a_a), ("p:/b", b), ("p:/b/a", b_a)];
@@ -257,6 +277,7 @@ impl World {
             tasks: Vec::new(),
             change: Change::Commands(vec![
                 mount("b", &["cpuacct", "memory"]),
+                mount("f", &["freezer"]),
                 mount("n", &["ns"]),
             ]),
         };
@@ -350,12 +371,17 @@ impl World {
         }
     }
 
-    /// The task of each effect, in order.
+    /// The task of each effect on the way to the commit, in order.
     fn effects(&mut self) -> Vec<TaskId> {
+        let plan = self.plan();
+        let thaws = plan.effects().iter().rev();
+        let thaws = thaws.take_while(|effect| matches!(effect, Effect::Thaw { .. }));
+        let on_the_way = plan.effects().len() - thaws.count();
         let of = |effect: &Effect| match effect {
-            Effect::Pin { task, .. } | Effect::Sample { task } => *task,
+            Effect::Pin { task, .. } | Effect::Sample { task } | Effect::Freeze { task } => *task,
+            Effect::Thaw { .. } => panic!("a thaw before the last of the others"),
         };
-        self.plan().effects().iter().map(of).collect()
+        plan.effects()[..on_the_way].iter().map(of).collect()
     }
 
     /// Carry the change out in hands that do as they are told.
@@ -374,8 +400,10 @@ impl World {
                 Step::More => {}
                 Step::Complete => {
                     self.charge_sampled(host);
+                    let thaws = flight.thaws();
                     self.note_memory();
                     self.framework.commit(flight.into_plan()).unwrap();
+                    thaws.into_iter().for_each(|task| host.thaw(task));
                     return Landing::Committed;
                 }
                 Step::Failed { task: failed, .. } => {
@@ -409,13 +437,16 @@ impl World {
         }
     }
 
-    /// Every thread that has not ended is confined as the framework says, or not at all.
+    /// Every thread that has not ended is confined as the framework says, or not at all, and frozen if it
+    /// says so.
     fn agrees_with(&self, host: &FakeHost) {
         self.framework.check_invariants();
         let living = self.framework.tasks().filter(|task| task.alive);
         for task in living.filter(|task| !host.ended.contains(&task.id)) {
             let expected = task.cpus.unwrap_or_else(|| cpus(ALL_CPUS));
             assert_eq!(host.masks[&task.id], expected, "{}", task.name);
+            let is_frozen = self.framework.is_to_be_held(task.id);
+            assert_eq!(host.frozen.contains(&task.id), is_frozen, "{}", task.name);
         }
     }
 }
@@ -441,6 +472,7 @@ proptest! {
                 let landing = world.fly(&mut host, &[1]);
                 assert_eq!(landing, Landing::RolledBack { failed: task, drifted: Vec::new() });
                 assert_eq!(host.masks, world.host.masks, "{fault:?} at {position}");
+                assert_eq!(host.frozen, world.host.frozen, "{fault:?} at {position}");
                 assert_eq!(world.framework.snapshot(), before, "{fault:?} at {position}");
             }
         }
@@ -466,7 +498,7 @@ proptest! {
         let plan = world.plan();
         let stuck: BTreeSet<TaskId> =
             world.tasks.iter().copied().filter(|task| stuck >> (task.0 % 64) & 1 == 1).collect();
-        for position in 0..plan.effects().len() {
+        for position in 0..world.effects().len() {
             let mut host = world.host.with_faults([(position, Fault::HalfWay)]);
             host.stuck = stuck.clone();
             let Landing::RolledBack { drifted, .. } = world.fly(&mut host, &[1]) else {
@@ -474,7 +506,7 @@ proptest! {
             };
             let pinned = plan.effects()[..=position].iter().filter_map(|effect| match effect {
                 Effect::Pin { task, .. } => Some(*task),
-                Effect::Sample { .. } => None,
+                _ => None,
             });
             let expected: Vec<TaskId> = pinned.filter(|task| stuck.contains(task)).collect();
             assert_eq!(drifted.iter().rev().copied().collect::<Vec<_>>(), expected);
@@ -515,6 +547,9 @@ proptest! {
                 assert_eq!(landing, Landing::RolledBack { failed, drifted: Vec::new() });
                 let (now, then) = (&host.masks, &world.host.masks);
                 assert_eq!(host.without_ended(now), host.without_ended(then));
+                let out: BTreeSet<TaskId> = host.frozen.difference(&host.ended).copied().collect();
+                let then = world.host.frozen.difference(&host.ended).copied();
+                assert_eq!(out, then.collect());
                 assert_eq!(world.framework.snapshot(), before);
             }
         }
@@ -535,7 +570,7 @@ proptest! {
                 let world = &mut worlds[index];
                 let mut host = world.host.with_faults([(position, Fault::HalfWay)]);
                 let landing = world.fly(&mut host, budgets[index]);
-                (landing, host.masks, host.calls, world.framework.snapshot())
+                (landing, host.masks, host.frozen, host.calls, world.framework.snapshot())
             });
             assert_eq!(outcomes[0], outcomes[1]);
             assert_eq!(outcomes[0], outcomes[2]);

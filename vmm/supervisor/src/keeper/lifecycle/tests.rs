@@ -2,6 +2,7 @@
 
 mod ends;
 mod limits;
+mod places;
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,7 @@ impl Stage {
 
     fn create_by(&mut self, by: Credentials, machine: NewMachine) -> Answered {
         let (answer, pending) = reply();
-        self.keeper.on_create(&by, machine, answer);
+        self.keeper.on_create(&by, machine, false, answer);
         pending.wait_until(Instant::now()).unwrap_or(None)
     }
 
@@ -234,11 +235,15 @@ fn a_name_is_taken_from_the_first_asking_until_its_machine_is_removed() {
 fn a_create_is_answered_when_the_process_has_its_order_and_where_there_is_none() {
     let mut stage = Stage::new();
     let (answer, pending) = reply();
-    stage.keeper.on_create(&ROOT, new_machine("web"), answer);
+    stage
+        .keeper
+        .on_create(&ROOT, new_machine("web"), false, answer);
     stage.launched();
     assert_eq!(pending.wait(), Ok(Ok(())));
     let (answer, pending) = reply();
-    stage.keeper.on_create(&ROOT, new_machine("db"), answer);
+    stage
+        .keeper
+        .on_create(&ROOT, new_machine("db"), false, answer);
     let why = || "no process".to_owned();
     stage.keeper.on_launched(&name("db"), Err(why()));
     let failed = Err(ChangeError::Host {

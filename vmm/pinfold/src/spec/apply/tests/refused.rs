@@ -11,7 +11,7 @@ fn refused(now: &Known, to: &str) -> String {
 }
 
 #[test]
-fn a_machine_that_is_built_otherwise_is_to_be_stopped_first() {
+fn a_machine_that_is_built_otherwise_is_made_anew() {
     let text = [P, VM].concat();
     let mut now = started(&spec(&text));
     let cases = [
@@ -46,23 +46,28 @@ fn a_machine_that_is_built_otherwise_is_to_be_stopped_first() {
             "vsock = { cid = 5, path = '/run/m.sock' }\nagent",
             "vsock cid 3 and the spec says vsock cid 5 at /run/m.sock",
         ),
-        (
-            "agent",
-            "restart = 'always'\nagent",
-            "restart no and the spec says restart always",
-        ),
     ];
     for (was, is, what) in cases {
-        let expected = format!("machine m runs with {what}: stop it first, and remove it (EBUSY)");
-        assert_eq!(refused(&now, &text.replace(was, is)), expected);
+        let to = spec(&text.replace(was, is));
+        let wanted = difference(&to, &now).unwrap();
+        let [(machine, why)] = &wanted.replace[..] else {
+            panic!("{wanted:#?}")
+        };
+        assert_eq!(machine.name.as_str(), "m");
+        assert_eq!(*why, format!("machine m runs with {what}"));
+        assert_eq!(wanted.waits.as_ref(), Some(why));
+        assert!(wanted.start.is_empty() && wanted.gone.is_empty());
     }
+    now.framework = without(&now.framework, &["m".parse().unwrap()]).unwrap();
     now.machines[0].alive = false;
-    assert!(difference(&spec(&text), &now).unwrap().start.is_empty());
-    let ended = refused(&now, &text.replace("vcpus = 1", "vcpus = 2"));
-    assert_eq!(
-        ended,
-        "machine m ran with 1 vcpus and the spec says 2 vcpus: remove it first (EBUSY)"
-    );
+    assert!(is_nothing(&difference(&spec(&text), &now).unwrap()));
+    let to = spec(&text.replace("vcpus = 1", "vcpus = 2"));
+    let wanted = difference(&to, &now).unwrap();
+    let [(_, why)] = &wanted.replace[..] else {
+        panic!("{wanted:#?}")
+    };
+    assert_eq!(why, "machine m ran with 1 vcpus and the spec says 2 vcpus");
+    assert_eq!(wanted.waits, None, "it has ended");
 }
 
 #[test]

@@ -50,6 +50,34 @@ fn from_nothing_all_is_made_and_the_machines_start() {
 }
 
 #[test]
+fn a_group_is_frozen_or_thawed_whatever_has_become_of_its_vcpus() {
+    let text = |files: &str, child: &str| {
+        let group =
+            |path: &str, files: &str| format!("[group.'f:{path}']\nfiles = {{ {files} }}\n");
+        [
+            "[hierarchy.f]\nsubsystems = ['freezer']\n",
+            &group("/a", files),
+            &group("/a/b", child),
+            &vm("m", 1, "'f:/a/b'"),
+        ]
+        .concat()
+    };
+    let frozen = "'freezer.state' = 'FROZEN'";
+    assert_eq!(
+        goes(&text("", ""), &text(frozen, "")),
+        ["set f:/a state FROZEN"]
+    );
+    assert_eq!(
+        goes(&text(frozen, ""), &text("", frozen)),
+        ["set f:/a state THAWED", "set f:/a/b state FROZEN"]
+    );
+    assert_eq!(
+        goes(&text(frozen, ""), &text(frozen, "")),
+        <[&str; 0]>::default()
+    );
+}
+
+#[test]
 fn two_exclusive_sets_with_tasks_in_them_change_places() {
     let text = |a, b| {
         let vms = [vm("m", 1, "'p:/a'"), vm("n", 1, "'p:/b'")].concat();
@@ -64,6 +92,18 @@ fn two_exclusive_sets_with_tasks_in_them_change_places() {
         "set p:/b cpu_exclusive 1",
     ];
     assert_eq!(goes(&text("0-1", "2-3"), &text("2-3", "0-1")), expected);
+}
+
+#[test]
+fn an_exclusive_set_is_emptied() {
+    let expected = [
+        "set p:/a cpu_exclusive 0",
+        "set p:/a cpus ",
+        "set p:/a cpu_exclusive 1",
+    ];
+    let nothing = group("/a", "'cpuset.cpus' = \"\\n\", 'cpuset.cpu_exclusive' = 1");
+    let (from, to) = ([P, &own("/a", "0-1")].concat(), [P, &nothing].concat());
+    assert_eq!(goes(&from, &to), expected);
 }
 
 #[test]
@@ -208,13 +248,14 @@ fn a_group_that_keeps_tasks_is_not_released_on_the_way() {
     );
     let mut now = started(&from);
     let wanted = difference(&to, &now).unwrap();
-    assert_eq!(lines(&wanted), ["attach p:/a m/io", "attach p:/c m/vcpu0"]);
-    let commands: Vec<Command> = wanted
-        .commands
-        .iter()
-        .map(|c| asked(&now.framework, c))
-        .collect();
-    let plan = now.framework.plan(&Credentials::ROOT, &commands).unwrap();
+    assert_eq!(
+        lines(&now, &wanted),
+        ["attach p:/a m/io", "attach p:/c m/vcpu0"]
+    );
+    let plan = now
+        .framework
+        .plan(&Credentials::ROOT, &wanted.commands)
+        .unwrap();
     let events = now.framework.commit(plan).unwrap();
     let released =
         |event: &container_core::Event| matches!(event, container_core::Event::Released { .. });
@@ -227,12 +268,12 @@ fn machines_that_the_spec_does_not_have_end_and_their_group_waits_for_that() {
     let (from, kept, gone) = (spec(&from), spec(&[P, &cpus("/a", "0")].concat()), spec(P));
     let now = started(&from);
     let wanted = difference(&kept, &now).unwrap();
-    assert_eq!(wanted.stop, ["m".parse().unwrap()]);
-    assert_eq!((wanted.waits, wanted.commands.len()), (None, 0));
+    assert_eq!(wanted.gone, ["m".parse().unwrap()]);
+    assert_eq!((wanted.waits.as_deref(), wanted.commands.len()), (None, 0));
     let wanted = difference(&gone, &now).unwrap();
     let why = "group p:/a is not in the spec, and its task m/vcpu0 is in the way (EBUSY)";
     assert_eq!(wanted.waits.as_deref(), Some(why));
-    assert_eq!(lines(&wanted), ["rmdir p:/a"]);
+    assert_eq!(lines(&now, &wanted), ["rmdir p:/a"]);
 }
 
 #[test]
@@ -259,7 +300,7 @@ fn hierarchies_that_the_spec_does_not_name_are_left_alone() {
     let to = spec(&[P, &cpus("/a", "0"), &vm("m", 1, "'p:/a'")].concat());
     let mut now = started(&from);
     let wanted = difference(&to, &now).unwrap();
-    assert!(!lines(&wanted).iter().any(|line| line.contains("q:")));
+    assert!(!lines(&now, &wanted).iter().any(|line| line.contains("q:")));
     carried_out(&mut now, &wanted);
     assert_eq!(
         now.framework
@@ -341,10 +382,10 @@ fn the_group_that_a_machine_with_namespaces_was_cloned_into_stays() {
         .collect();
     assert!(home[0].path().starts_with("/a/node_1"), "{home:?}");
     let wanted = [spec(&from), spec(&text("[group.'n:/b']\n"))];
-    assert_eq!(lines(&difference(&wanted[0], &now).unwrap()), [""; 0]);
+    assert!(is_nothing(&difference(&wanted[0], &now).unwrap()));
     let more = difference(&wanted[1], &now).unwrap();
     assert_eq!(
-        lines(&more),
+        lines(&now, &more),
         ["mkdir n:/b", "set n:/b cpus 0-5", "set n:/b mems 0"]
     );
     carried_out(&mut now, &more);
@@ -354,4 +395,96 @@ fn the_group_that_a_machine_with_namespaces_was_cloned_into_stays() {
     let elsewhere = text("[group.'n:/b']\n").replace("groups = ['n:/a']", "groups = ['n:/b']");
     let refused = difference(&spec(&elsewhere), &now).unwrap_err().to_string();
     assert!(refused.contains("EPERM"), "{refused}");
+}
+
+#[test]
+fn a_machine_with_other_namespaces_is_made_anew_and_its_group_goes_with_it() {
+    let text = |kinds: &str| {
+        let vm = vm("m", 1, "'n:/a'").replace("guest", &format!("namespaces = [{kinds}]\nguest"));
+        format!("[hierarchy.n]\nsubsystems = ['ns']\n[group.'n:/a']\n{vm}")
+    };
+    for (from, to) in [("", "'net'"), ("'net'", ""), ("'net'", "'net', 'uts'")] {
+        let mut now = started(&spec(&text(from)));
+        let to = spec(&text(to));
+        let wanted = difference(&to, &now).unwrap();
+        let [(machine, why)] = &wanted.replace[..] else {
+            panic!("{wanted:#?}")
+        };
+        assert_eq!(&*machine.name, "m");
+        assert!(why.contains("namespaces"), "{why}");
+        assert!(wanted.waits.is_some(), "its name is taken until then");
+        let removed = lines(&now, &wanted);
+        let has_home = !from.is_empty();
+        assert_eq!(removed.len(), usize::from(has_home), "{removed:?}");
+        assert!(
+            removed
+                .iter()
+                .all(|line| line.starts_with("rmdir n:/a/node_1"))
+        );
+        carried_out(&mut now, &wanted);
+        assert!(is_nothing(&difference(&to, &now).unwrap()));
+    }
+}
+
+#[test]
+fn a_machine_that_becomes_larger_is_made_anew_within_the_limit_or_not_at_all() {
+    let text = |memory: &str, limit: &str| {
+        let vm = vm("m", 1, "'m:/a'").replace("memory = '64M'", &format!("memory = '{memory}'"));
+        let files = format!("files = {{ 'memory.limit_in_bytes' = '{limit}' }}");
+        format!("[hierarchy.m]\nsubsystems = ['memory']\n[group.'m:/a']\n{files}\n{vm}")
+    };
+    let from = text("64M", "72M");
+    let taken = goes(&from, &text("128M", "136M"));
+    assert_eq!(taken, ["set m:/a limit_in_bytes 142606336"]);
+    // Back to what is less: the limit is set once the machine has ended.
+    let taken = goes(&text("128M", "136M"), &from);
+    assert_eq!(taken, ["set m:/a limit_in_bytes 75497472"]);
+}
+
+#[test]
+fn a_restart_and_other_groups_are_changed_while_a_machine_lives() {
+    let groups = [P, &cpus("/a", "0"), &cpus("/b", "1")].concat();
+    let was = [&*groups, &vm("m", 1, "'p:/a'")].concat();
+    let moved = [&*groups, &vm("m", 1, "'p:/b'")].concat();
+    let machine = |text: &str, more: &str| spec(&[text, more].concat());
+    let mut now = started(&spec(&was));
+    let to = machine(&was, "[vm.m.task.io]\ngroups = ['p:/b']\n");
+    let wanted = difference(&to, &now).unwrap();
+    assert_eq!(lines(&now, &wanted), ["attach p:/b m/io"]);
+    let [change] = &wanted.amend[..] else {
+        panic!("{wanted:#?}")
+    };
+    let io = change.placement.groups_of(TaskKind::Io);
+    assert_eq!(io, ["p:/b".parse().unwrap()]);
+    assert!(wanted.replace.is_empty() && wanted.waits.is_none());
+
+    let always = was.replace("[vm.m]", "[vm.m]\nrestart = 'always'");
+    let to = spec(&always);
+    let wanted = difference(&to, &now).unwrap();
+    assert!(wanted.commands.is_empty() && wanted.replace.is_empty());
+    assert_eq!(wanted.amend[0].restart, supervisor::Restart::Always);
+    carried_out(&mut now, &wanted);
+    assert!(is_nothing(&difference(&to, &now).unwrap()));
+
+    // One that has ended is placed at its next start.
+    now.framework = without(&now.framework, &["m".parse().unwrap()]).unwrap();
+    now.machines[0].alive = false;
+    let to = spec(&moved.replace("[vm.m]", "[vm.m]\nrestart = 'always'"));
+    let wanted = difference(&to, &now).unwrap();
+    assert!(wanted.commands.is_empty() && wanted.start.is_empty());
+    assert_eq!(wanted.amend.len(), 1);
+    carried_out(&mut now, &wanted);
+    assert!(is_nothing(&difference(&to, &now).unwrap()));
+}
+
+#[test]
+fn there_is_a_way_back_over_hierarchies_that_come() {
+    let from = spec(&[P, &cpus("/a", "0"), &vm("m", 1, "'p:/a'")].concat());
+    let groups = "[hierarchy.b]\nsubsystems = ['cpuacct']\n[group.'b:/t']\n[group.'b:/t/u']\n";
+    let to = [P, &cpus("/a", "0"), groups, &vm("m", 1, "'p:/a', 'b:/t/u'")].concat();
+    let to = spec(&to);
+    let mut now = started(&from);
+    let wanted = difference(&to, &now).unwrap();
+    assert!(lines(&now, &wanted).contains(&"mount b cpuacct".to_owned()));
+    carried_out(&mut now, &wanted);
 }

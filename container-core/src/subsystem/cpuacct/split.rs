@@ -1,0 +1,71 @@
+//! One amount, divided among CPUs, with the mark of the last reset for each.
+//!
+//! The parts together are always the whole, before a reset and after, and after a correction: what the
+//! files of one group show adds up. Only the CPUs that a group was ever billed for have a part, so that
+//! a host of many CPUs does not make every group large.
+
+/// The parts of a group's bill.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Split {
+    /// Ascending.
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    cpu: u32,
+    total: u64,
+    /// What the total was at the last reset.
+    mark: u64,
+}
+
+impl Split {
+    pub fn add(&mut self, cpu: u32, amount: u64) {
+        if amount == 0 {
+            return;
+        }
+        let place = self.parts.binary_search_by_key(&cpu, |part| part.cpu);
+        let at = place.unwrap_or_else(|at| {
+            let (total, mark) = (0, 0);
+            self.parts.insert(at, Part { cpu, total, mark });
+            at
+        });
+        let part = &mut self.parts[at];
+        part.total = part.total.saturating_add(amount);
+    }
+
+    /// Take back what was billed too much: first of what is shown, that of one CPU before others, and
+    /// only then of what was shown before the reset, whose marks go back with it.
+    pub fn take(&mut self, first: u32, amount: u64) {
+        let mut rest = amount;
+        self.parts
+            .sort_unstable_by_key(|part| (part.cpu != first, part.cpu));
+        for part in &mut self.parts {
+            let back = rest.min(part.total - part.mark);
+            part.total -= back;
+            rest -= back;
+        }
+        for part in &mut self.parts {
+            let back = rest.min(part.total);
+            part.total -= back;
+            part.mark = part.mark.min(part.total);
+            rest -= back;
+        }
+        self.parts.sort_unstable_by_key(|part| part.cpu);
+    }
+
+    pub fn reset(&mut self) {
+        for part in &mut self.parts {
+            part.mark = part.total;
+        }
+    }
+
+    /// Since the last reset, for each CPU below a number.
+    pub fn shown(&self, cpus: u32) -> impl Iterator<Item = u64> {
+        let mut parts = self.parts.iter().peekable();
+        (0..cpus).map(move |cpu| {
+            let part = parts.next_if(|part| part.cpu == cpu);
+            part.map_or(0, |part| part.total - part.mark)
+        })
+    }
+}
