@@ -35,6 +35,7 @@ mod undo;
 use undo::Leaving;
 
 pub(crate) use files::Keeper;
+pub(crate) use resolve::check_root;
 
 pub use info::{GroupInfo, HierarchyInfo, Owner, TaskInfo};
 pub use ledger::Ledger;
@@ -283,6 +284,7 @@ impl Framework {
                 tid,
                 parent,
             } => self.fork(transaction, (*task, name, *tid), *parent),
+            Command::Reserve { task, bytes } => self.reserve(transaction, *task, *bytes),
             Command::Exit { task } => self.exit(transaction, *task),
             Command::Clone { task, subsystem } => self.clone_group(transaction, *task, subsystem),
         }

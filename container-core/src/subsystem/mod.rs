@@ -10,6 +10,8 @@ pub(crate) mod cpuacct;
 pub(crate) mod cpuset;
 pub(crate) mod debug;
 pub(crate) mod freezer;
+pub(crate) mod memory;
+pub(crate) mod ns;
 
 use std::collections::HashSet;
 use std::fmt::{Debug, Write};
@@ -28,6 +30,8 @@ pub(crate) const CPUSET: SubsystemId = SubsystemId(0);
 pub(crate) const CPUACCT: SubsystemId = SubsystemId(1);
 pub(crate) const DEBUG: SubsystemId = SubsystemId(2);
 pub(crate) const FREEZER: SubsystemId = SubsystemId(3);
+pub(crate) const MEMORY: SubsystemId = SubsystemId(4);
+pub(crate) const NS: SubsystemId = SubsystemId(5);
 
 /// Most subsystems at once, those that a program brings included: each has its place in the core's bindings.
 pub(crate) const MAX_SUBSYSTEMS: usize = 16;
@@ -39,13 +43,15 @@ pub(crate) struct Subsystems {
     pub cpuacct: cpuacct::Cpuacct,
     pub debug: debug::Debug,
     pub freezer: freezer::Freezer,
+    pub memory: memory::Memory,
+    pub ns: ns::Ns,
     /// Those that the program has brought.
     others: Vec<Box<dyn Subsystem>>,
 }
 
 impl Subsystems {
     /// Those that the framework comes with.
-    const OWN: usize = 4;
+    const OWN: usize = 6;
 
     /// # Panics
     /// For too many, and for a name of a subsystem or a file that is taken.
@@ -55,6 +61,8 @@ impl Subsystems {
             cpuacct: cpuacct::Cpuacct::new(),
             debug: debug::Debug,
             freezer: freezer::Freezer::new(),
+            memory: memory::Memory::new(),
+            ns: ns::Ns,
             others,
         };
         let names = || subsystems.ids().map(|id| subsystems.get(id).name());
@@ -83,6 +91,8 @@ impl Subsystems {
             CPUACCT => &self.cpuacct,
             DEBUG => &self.debug,
             FREEZER => &self.freezer,
+            MEMORY => &self.memory,
+            NS => &self.ns,
             SubsystemId(other) => &*self.others[other - Self::OWN],
         }
     }
@@ -93,6 +103,8 @@ impl Subsystems {
             CPUACCT => &mut self.cpuacct,
             DEBUG => &mut self.debug,
             FREEZER => &mut self.freezer,
+            MEMORY => &mut self.memory,
+            NS => &mut self.ns,
             SubsystemId(other) => &mut *self.others[other - Self::OWN],
         }
     }

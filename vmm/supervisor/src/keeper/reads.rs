@@ -10,6 +10,8 @@ use crate::{EventId, NewMachine};
 
 /// How the control files begin that show what tasks have used.
 const BILL: &str = "cpuacct.";
+/// And those that show what machines hold.
+const MEMORY: &str = "memory.";
 
 impl Keeper {
     /// Answer one.
@@ -26,6 +28,9 @@ impl Keeper {
                 // Of all files only a bill is made of counters, and reading those of a host takes milliseconds.
                 if file.starts_with(BILL) {
                     self.sample_all();
+                }
+                if file.starts_with(MEMORY) {
+                    self.note_memory();
                 }
                 reply.send(self.framework.read(&by, &group, &file));
             }
@@ -44,17 +49,20 @@ impl Keeper {
             Request::Known(reply) => reply.send(self.copy()),
             Request::Machine(name, reply) => {
                 let machine = self.machines.by_name(&name);
+                self.note_memory();
                 let machine = machine.and_then(|id| self.machines.get(id));
                 reply.send(machine.map(|machine| self.machine_row(machine)));
             }
             Request::Report(reply) => {
                 self.sample_all();
+                self.note_memory();
                 let events = self.log.kept().cloned().collect();
                 let state = self.state();
                 reply.send(Report { events, ..state });
             }
             Request::State(reply) => {
                 self.sample_all();
+                self.note_memory();
                 reply.send(self.state());
             }
             _ => unreachable!("every other request is taken before"),

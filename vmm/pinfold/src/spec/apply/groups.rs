@@ -82,6 +82,7 @@ pub(super) fn change(
         Ok::<(), Refusal>(())
     };
     settings(way, true)?;
+    relax::memory(way, moves)?;
     carry_out(way, name, moves)?;
     remove(way, name, &is_wanted, true)?;
     if cpuset {
@@ -138,13 +139,20 @@ fn compared(
     group: &GroupPath,
 ) -> Result<impl Iterator<Item = &'static str> + use<>, Refusal> {
     let is_state = |file: &&str| {
-        let shows = ["cpuset.effective_", "debug.", "cpuacct.", "freezer."];
+        let shows = [
+            "cpuset.effective_",
+            "debug.",
+            "cpuacct.",
+            "freezer.",
+            "memory.",
+        ];
         let shown = ["tasks", "cgroup.events", "cpuset.sched_load_balance"];
         let is_shown = shows.iter().any(|start| file.starts_with(start));
-        *file == SELF_FREEZING || !shown.contains(file) && !is_shown
+        let said = [SELF_FREEZING, relax::MEMORY_LIMIT];
+        said.contains(file) || !shown.contains(file) && !is_shown
     };
     // The root's are the host's.
-    let hosts = ["cpuset.cpus", "cpuset.mems", PLACEMENT];
+    let hosts = ["cpuset.cpus", "cpuset.mems", PLACEMENT, relax::MEMORY_LIMIT];
     let is_root = group.is_root();
     let files = framework.files(group)?.into_iter().filter(is_state);
     Ok(files.filter(move |file| !is_root || !hosts.contains(file)))
