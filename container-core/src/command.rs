@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Effect, Generation, GroupPath, HierarchyName, HostResources, TaskId, TaskName, Tid};
+use crate::{
+    Bytes, Effect, Generation, GroupPath, HierarchyName, HostResources, TaskId, TaskName, Tid,
+};
 
 /// One change. Every door (CLI, API, guest, spec file, tests) asks in these words.
 #[allow(
@@ -47,6 +49,9 @@ pub enum Command {
         tid: Tid,
         parent: Option<TaskId>,
     },
+    /// What a machine may ever need of memory, said of its `control` task: once in its birth's batch,
+    /// after it is placed. The groups that the task is in must have it to give.
+    Reserve { task: TaskId, bytes: Bytes },
     /// A task is dead. Charge its last reading before planning this.
     Exit { task: TaskId },
     /// New child group `node_<tid>` under the task's group in the subsystem's hierarchy, task moved in.
@@ -75,8 +80,8 @@ impl Plan {
         self.generation
     }
 
-    /// Whether it changes groups, or moves a task that lived before. A task's birth and its way into its first groups do
-    /// not, nor does its end.
+    /// Whether it changes groups, or moves a task that lived before. A task's birth, its way into its first groups and
+    /// what is reserved for it there do not, nor does its end. A group that is made for it does.
     pub fn changes_groups(&self) -> bool {
         let mut born = BTreeSet::new();
         let mut is_change = |command: &Command| match command {
@@ -85,7 +90,7 @@ impl Plan {
                 false
             }
             Command::Exit { .. } => false,
-            Command::Attach { task, .. } => !born.contains(task),
+            Command::Attach { task, .. } | Command::Reserve { task, .. } => !born.contains(task),
             _ => true,
         };
         self.host.is_some() || self.commands.iter().any(&mut is_change)

@@ -37,9 +37,10 @@ pub use framework::{
 };
 pub use group::GroupId;
 pub use name::{GroupPath, HierarchyName, MachineName};
-pub use quantity::{Cycles, Nanoseconds, Observation, Reading, Usage};
+pub use quantity::{Bytes, Cycles, Nanoseconds, Observation, Reading, Usage};
 pub use refusal::{Errno, Refusal};
 pub use subsystem::cpu::{CpuGroup, CpuLimits, CpuStat};
+pub use subsystem::memory::MachineMemory;
 pub use subsystem::{Context, ControlFile, CssTable, Subsystem, parse_flag, parse_u64};
 pub use table::TaskSlot;
 pub use task::{TaskId, TaskKind, TaskName, Tid};

@@ -18,6 +18,7 @@ pub enum Errno {
     ESRCH,
     E2BIG,
     EAGAIN,
+    ENOMEM,
     EACCES,
     EBUSY,
     EEXIST,
@@ -44,6 +45,8 @@ pub struct Refusal {
     pub rule: String,
     /// Index of the refused command in the batch; 0 for single operations.
     pub command: usize,
+    /// The group whose memory limit was in the way.
+    pub(crate) over_limit: Option<GroupPath>,
     /// The sentence in parts; none for one that is for the host alone.
     pub(crate) parts: Box<[Part]>,
 }
@@ -66,7 +69,18 @@ impl Refusal {
             errno,
             rule: rule.into(),
             command: 0,
+            over_limit: None,
             parts: [].into(),
+        }
+    }
+
+    /// The same, said of the part of something larger that it struck: `task web/io: …`.
+    pub fn of(self, what: &str) -> Refusal {
+        Refusal {
+            rule: format!("{what}: {}", self.rule),
+            command: 0,
+            parts: [].into(),
+            ..self
         }
     }
 

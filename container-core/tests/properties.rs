@@ -5,17 +5,34 @@
     reason = "clippy takes only test functions for tests"
 )]
 
+#[path = "properties/cpu.rs"]
+mod cpu;
+#[path = "properties/cpuacct.rs"]
+mod cpuacct;
+#[path = "properties/cpuset.rs"]
+mod cpuset;
+#[path = "properties/freezer.rs"]
+mod freezer;
+#[path = "properties/memory.rs"]
+mod memory;
 #[path = "support/mirror.rs"]
 mod mirror;
 #[path = "support/model.rs"]
 mod model;
+#[path = "properties/ns.rs"]
+mod ns;
+#[path = "properties/pair.rs"]
+mod pair;
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use container_core::*;
-use mirror::Mirror;
-use model::{HIERARCHIES, Model, Mounting};
+use cpu::{cpu_ops, cpu_pairs, cpu_writes};
+use cpuset::cpuset_ops;
+use freezer::freezer_ops;
+use memory::memory_ops;
+use model::HIERARCHIES;
+use ns::namespace_ops;
+use pair::Pair;
 use proptest::prelude::*;
 use proptest::sample::select;
 use support::*;
@@ -46,7 +63,8 @@ enum Op {
         parent: Option<usize>,
     },
     Exit(usize),
-    Clone(usize),
+    Clone(usize, &'static str),
+    Reserve(usize, u64),
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +72,7 @@ enum Step {
     Batch(Vec<Op>),
     Charge(u64),
     Credit(usize, u64),
+    Resident(usize, u64),
     Allow(&'static str),
     /// A machine does with a vCPU what it was told.
     Obey(usize),
@@ -95,18 +114,6 @@ fn writes() -> impl Strategy<Value = (&'static str, &'static str)> {
     ]
 }
 
-fn cpu_writes() -> impl Strategy<Value = (&'static str, &'static str)> {
-    let quotas = vec![
-        "-1", "0", "1000", "20000", "50000", "50000", "100000", "200000",
-    ];
-    let periods = vec!["50000", "100000", "100000", "200000", "1000001"];
-    prop_oneof![
-        1 => (Just("cpu.shares"), select(vec!["0", "512", "1024", "999999"])),
-        3 => (Just("cpu.cfs_quota_us"), select(quotas)),
-        2 => (Just("cpu.cfs_period_us"), select(periods)),
-    ]
-}
-
 fn ops() -> impl Strategy<Value = Op> {
     let kinds = prop_oneof![2 => (0..4u16).prop_map(TaskKind::Vcpu), 1 => Just(TaskKind::Io)];
     let names = || select(vec!["a", "b"]);
@@ -121,75 +128,7 @@ fn ops() -> impl Strategy<Value = Op> {
         8 => (kinds, proptest::option::of(0..TASKS))
             .prop_map(|(kind, parent)| Op::Fork { kind, parent }),
         4 => (0..TASKS).prop_map(Op::Exit),
-        1 => (0..TASKS).prop_map(Op::Clone),
-    ]
-}
-
-/// What concerns cpusets alone, most of it on the groups that the prelude makes.
-fn cpuset_ops() -> impl Strategy<Value = Op> {
-    let places = || {
-        let paths = select(vec!["p:/a", "p:/a/a", "p:/a/b", "p:/b"]);
-        paths.prop_map(|path| Place::Named(path.into()))
-    };
-    let cpus = select(vec!["0", "1", "2", "0-1", "1-2", "2-3", "0-3"]);
-    let flags = select(vec!["0", "1", "1"]);
-    let placements = select(vec!["float", "one-to-one", "one-to-one"]);
-    let values = prop_oneof![
-        6 => (Just("cpuset.cpus"), cpus),
-        4 => (Just("cpuset.cpu_exclusive"), flags),
-        2 => (Just("cpuset.placement"), placements),
-    ];
-    let vcpus = (0..3u16).prop_map(TaskKind::Vcpu);
-    prop_oneof![
-        12 => (places(), values).prop_map(|(place, (file, value))| Op::Write(place, file, value)),
-        4 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
-        2 => (vcpus, 0..TASKS).prop_map(|(kind, task)| Op::Fork { kind, parent: Some(task) }),
-        1 => (0..TASKS).prop_map(Op::Exit),
-    ]
-}
-
-/// What concerns the cpu hierarchy alone: groups that come and go, limits that grow and shrink, tasks that move.
-fn cpu_ops() -> impl Strategy<Value = Op> {
-    let places = || {
-        let paths = vec![
-            "x:/", "x:/a", "x:/a/a", "x:/a/b", "x:/b", "x:/b/a", "x:/a/a/b",
-        ];
-        select(paths).prop_map(|path| Place::Named(path.into()))
-    };
-    let names = || select(vec!["a", "b"]);
-    prop_oneof![
-        1 => Just(Op::Mount("x")),
-        1 => Just(Op::Unmount("x")),
-        8 => (places(), names()).prop_map(|(place, name)| Op::Mkdir(place, name)),
-        5 => places().prop_map(Op::Rmdir),
-        1 => (places(), names()).prop_map(|(place, to)| Op::Rename(place, to)),
-        12 => (places(), cpu_writes()).prop_map(|(place, (file, value))| Op::Write(place, file, value)),
-        8 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
-        2 => (0..3u16, proptest::option::of(0..TASKS))
-            .prop_map(|(vcpu, parent)| Op::Fork { kind: TaskKind::Vcpu(vcpu), parent }),
-        2 => (0..TASKS).prop_map(Op::Exit),
-        1 => (0..TASKS).prop_map(Op::Clone),
-    ]
-}
-
-/// What concerns freezing alone, most of it on the groups that the prelude makes.
-fn freezer_ops() -> impl Strategy<Value = Op> {
-    let places = || {
-        let paths = select(vec!["b:/", "b:/a", "b:/a/a", "b:/a/b", "b:/b"]);
-        paths.prop_map(|path| Place::Named(path.into()))
-    };
-    let states = select(vec!["FROZEN", "FROZEN", "THAWED"]);
-    let kinds = prop_oneof![3 => (0..3u16).prop_map(TaskKind::Vcpu), 1 => Just(TaskKind::Io)];
-    prop_oneof![
-        6 => (places(), states).prop_map(|(place, to)| Op::Write(place, "freezer.state", to)),
-        8 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
-        3 => (kinds, proptest::option::of(0..TASKS))
-            .prop_map(|(kind, parent)| Op::Fork { kind, parent }),
-        2 => (0..TASKS).prop_map(Op::Exit),
-        1 => places().prop_map(Op::Rmdir),
-        1 => (places(), select(vec!["a", "b"])).prop_map(|(place, name)| Op::Mkdir(place, name)),
-        1 => Just(Op::Unmount("b")),
-        1 => Just(Op::Mount("b")),
+        2 => (0..TASKS, select(vec!["cpuset", "ns"])).prop_map(|(task, by)| Op::Clone(task, by)),
     ]
 }
 
@@ -207,656 +146,20 @@ fn batches_of<S: Strategy<Value = Op>>(
         4 => proptest::collection::vec(ops(), size).prop_map(Step::Batch),
         2 => (1..1000u64).prop_map(Step::Charge),
         2 => (0..TASKS, 0..2000u64).prop_map(|(task, over)| Step::Credit(task, over)),
+        2 => (0..TASKS, 0..9000u64).prop_map(|(task, bytes)| Step::Resident(task, bytes)),
         1 => select(vec!["0-3", "0-3", "0-1", "1-3", "2"]).prop_map(Step::Allow),
         4 => (0..TASKS).prop_map(Step::Obey),
     ];
     proptest::collection::vec(step, 20..80)
 }
 
-/// All that two groups and their limits may come to in one batch, one above the other.
-fn cpu_pairs() -> impl Strategy<Value = Op> {
-    let places = || {
-        let paths = select(vec!["x:/a", "x:/a", "x:/a/a"]);
-        paths.prop_map(|path| Place::Named(path.into()))
-    };
-    let quotas = select(vec!["20000", "50000", "100000"]);
-    prop_oneof![
-        2 => select(vec!["x:/", "x:/a"]).prop_map(|path| Op::Mkdir(Place::Named(path.into()), "a")),
-        2 => places().prop_map(Op::Rmdir),
-        6 => (places(), quotas).prop_map(|(place, us)| Op::Write(place, "cpu.cfs_quota_us", us)),
-        1 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
-        1 => Just(Op::Mount("x")),
-    ]
-}
-
 fn mounting(hierarchy: &str) -> Command {
     match hierarchy {
         "p" => mount("p", &["cpuset", "debug"]),
         "b" => mount("b", &["cpuacct", "freezer"]),
+        "m" => mount("m", &["memory"]),
+        "n" => mount("n", &["ns"]),
         _ => mount("x", &["cpu"]),
-    }
-}
-
-/// The framework, its model, and a host that does what it is told.
-struct Pair {
-    framework: Framework,
-    model: Model,
-    pins: BTreeMap<TaskId, CpuSet>,
-    mirror: Mirror,
-    /// Whom it was told to keep out of their guests.
-    frozen: BTreeSet<TaskId>,
-    /// Every id that was ever given, most of them born.
-    ids: Vec<TaskId>,
-}
-
-impl Pair {
-    fn new() -> Pair {
-        let framework = Framework::new(host());
-        let model = Model::new(&host());
-        let mut pair = Pair {
-            framework,
-            model,
-            pins: BTreeMap::new(),
-            mirror: Mirror::default(),
-            frozen: BTreeSet::new(),
-            ids: Vec::new(),
-        };
-        let mut prelude: Vec<Command> = HIERARCHIES.map(mounting).into();
-        for root in ["p:/", "b:/"] {
-            prelude.push(write(root, "notify_on_release", "1"));
-            prelude.extend(["a", "a/a", "a/b", "b"].map(|path| mkdir(&format!("{root}{path}"))));
-        }
-        for (path, cpus) in [
-            ("p:/a", "0-1"),
-            ("p:/a/a", "0"),
-            ("p:/a/b", "1"),
-            ("p:/b", "2-3"),
-        ] {
-            prelude.push(write(path, "cpuset.cpus", cpus));
-            prelude.push(write(path, "cpuset.mems", "0"));
-        }
-        pair.run(&prelude);
-        for kind in [TaskKind::Vcpu(0), TaskKind::Vcpu(1), TaskKind::Io] {
-            pair.step(&Step::Batch(vec![Op::Fork { kind, parent: None }]));
-        }
-        pair
-    }
-
-    fn pick(&self, number: usize) -> TaskId {
-        let living = self.model.tasks.iter().filter(|(_, task)| task.alive);
-        let living: Vec<TaskId> = living.map(|(id, _)| *id).collect();
-        match number {
-            0 => self.ids.last().copied().unwrap_or(TaskId(u64::MAX)),
-            _ if living.is_empty() => TaskId(u64::MAX),
-            _ => living[number % living.len()],
-        }
-    }
-
-    fn path(&self, place: &Place) -> String {
-        match place {
-            Place::Named(path) => path.clone(),
-            Place::Standing(number) => {
-                let nodes: Vec<_> = self.model.groups.keys().collect();
-                self.model.path(*nodes[number % nodes.len()])
-            }
-            Place::Leaf(number) => {
-                let is_leaf = |node: &model::Node| {
-                    *node >= HIERARCHIES.len() && self.model.children(*node).is_empty()
-                };
-                let nodes: Vec<_> = self.model.groups.keys().copied().filter(is_leaf).collect();
-                let node = nodes.get(number % nodes.len().max(1)).copied();
-                self.model.path(node.unwrap_or_default())
-            }
-        }
-    }
-
-    fn command(&mut self, op: &Op) -> Command {
-        match op {
-            Op::Mount(hierarchy) => mounting(hierarchy),
-            Op::Unmount(hierarchy) => unmount(hierarchy),
-            Op::Mkdir(place, name) => {
-                let above = self.path(place);
-                mkdir(&format!("{}/{name}", above.trim_end_matches('/')))
-            }
-            Op::Rmdir(place) => rmdir(&self.path(place)),
-            Op::Rename(place, to) => rename(&self.path(place), to),
-            Op::Write(place, file, value) => write(&self.path(place), file, value),
-            Op::Attach(place, task) => attach(&self.path(place), self.pick(*task)),
-            Op::Exit(task) => exit(self.pick(*task)),
-            Op::Clone(task) => clone(self.pick(*task), "cpuset"),
-            Op::Fork { kind, parent } => {
-                let parent = parent.map(|parent| self.pick(parent));
-                let task = self.framework.allocate_task();
-                self.ids.push(task);
-                let machine = format!("m{}", task.0 % 20).parse().unwrap();
-                let tid = Tid(u32::try_from(task.0).unwrap());
-                let name = TaskName {
-                    machine,
-                    kind: *kind,
-                };
-                Command::Fork {
-                    task,
-                    name,
-                    tid,
-                    parent,
-                }
-            }
-        }
-    }
-
-    fn step(&mut self, step: &Step) {
-        match step {
-            Step::Batch(ops) => {
-                let batch: Vec<Command> = ops.iter().map(|op| self.command(op)).collect();
-                self.run(&batch);
-            }
-            Step::Charge(used) => {
-                for id in self.ids.clone() {
-                    self.charge(id, *used);
-                }
-            }
-            Step::Obey(number) => self.obey(self.pick(*number)),
-            Step::Credit(task, over) => self.credit(self.pick(*task), *over),
-            Step::Allow(allowed) => {
-                let allowed: CpuSet = allowed.parse().unwrap();
-                let changed = HostResources {
-                    allowed_cpus: allowed,
-                    ..host()
-                };
-                let before = self.framework.snapshot();
-                let plan = self.framework.plan_host_change(changed);
-                assert_eq!(before, self.framework.snapshot());
-                self.fail_at_every_effect(plan.effects());
-                let cpus = self.cpus();
-                let effects = plan.effects().to_vec();
-                self.framework.commit(plan).unwrap();
-                self.model.set_allowed(allowed.iter().collect());
-                self.check_pins(&cpus, &effects);
-            }
-        }
-        self.agree();
-    }
-
-    /// The machine does with a vCPU what it was told, and says so.
-    fn obey(&mut self, id: TaskId) {
-        let (before, frozen) = (self.model.freezer_states(), self.frozen.contains(&id));
-        let told = self.framework.note_held(id, frozen);
-        let Some(task) = self.model.tasks.get(&id).filter(|task| task.alive) else {
-            assert_eq!(told.unwrap_err().errno, Errno::ESRCH);
-            return;
-        };
-        if task.name.kind.is_vcpu() && frozen {
-            self.model.held.insert(id);
-        }
-        self.check_frozen(&before, &told.unwrap());
-        assert_eq!(
-            self.framework.note_held(id, frozen),
-            Ok(Vec::new()),
-            "said twice"
-        );
-    }
-
-    /// Charge what the task used since the last time; the dead and the unborn are refused.
-    fn charge(&mut self, id: TaskId, used: u64) {
-        let used = used * (id.0 % 3);
-        let total = self.model.tasks.get(&id).map_or(0, |task| task.usage) + used;
-        let reading = Reading {
-            usage: Nanoseconds(total),
-            cycles: Cycles(0),
-        };
-        let is_living = self.model.tasks.get(&id).is_some_and(|task| task.alive);
-        // Wherever it is seen, and however it spends its time, the parts are the whole: that is one of
-        // the invariants that are checked after each step.
-        let seen = Observation {
-            cpu: (used % 8) as u32,
-            user: used % 5,
-            system: used % 3,
-        };
-        assert_eq!(self.framework.observe(id, seen).is_ok(), is_living);
-        assert_eq!(self.framework.charge(id, reading).is_ok(), is_living);
-        if is_living {
-            self.model.charge(id, used);
-        }
-    }
-
-    /// Take back what a task was billed too much; the dead and the unborn are refused.
-    fn credit(&mut self, id: TaskId, over: u64) {
-        let usage = Nanoseconds(over);
-        let credited = self.framework.credit(
-            id,
-            Usage {
-                usage,
-                ..Usage::ZERO
-            },
-        );
-        if self.model.tasks.get(&id).is_some_and(|task| task.alive) {
-            let usage = Nanoseconds(self.model.credit(id, over));
-            assert_eq!(
-                credited,
-                Ok(Usage {
-                    usage,
-                    ..Usage::ZERO
-                })
-            );
-        } else {
-            assert_eq!(credited.unwrap_err().errno, Errno::ESRCH);
-        }
-    }
-
-    fn run(&mut self, batch: &[Command]) {
-        let before = self.framework.snapshot();
-        let cpus = self.cpus();
-        let old = self.model.clone();
-        let states = old.freezer_states();
-        (self.model.releases, self.model.reset) = Default::default();
-        let mut outcomes = batch
-            .iter()
-            .map(|command| self.model.apply(command))
-            .enumerate();
-        let expected = outcomes.find_map(|(index, outcome)| Some((index, outcome.err()?)));
-        let planned = self.framework.plan(&Credentials::ROOT, batch);
-        assert_eq!(
-            before,
-            self.framework.snapshot(),
-            "a plan leaves the state as it was"
-        );
-        let refused = planned
-            .as_ref()
-            .err()
-            .map(|refusal| (refusal.command, refusal.errno));
-        assert_eq!(refused, expected, "{batch:?}: {planned:?}");
-        let Ok(plan) = planned else {
-            self.model = old;
-            return;
-        };
-        self.fail_at_every_effect(plan.effects());
-        assert_eq!(
-            before,
-            self.framework.snapshot(),
-            "a plan in hand changes nothing"
-        );
-        let stale = self.framework.plan(&Credentials::ROOT, &[]).unwrap();
-        let effects = plan.effects().to_vec();
-        let events = self.framework.commit(plan).unwrap();
-        assert_eq!(
-            self.framework.commit(stale).unwrap_err().errno,
-            Errno::ESTALE
-        );
-        self.check_pins(&cpus, &effects);
-        self.check_mirror(&effects);
-        self.check_samples(&old, batch, &effects);
-        self.check_releases(&events);
-        self.check_freezes(&old, &effects);
-        let model = &mut self.model;
-        model.held.retain(|task| model.tasks[task].alive);
-        self.check_frozen(&states, &events);
-        self.let_go(&effects);
-    }
-
-    /// One freeze or thaw for each vCPU of which it is asked and was not, thaws last.
-    fn check_freezes(&self, old: &Model, effects: &[Effect]) {
-        let changed = |is: bool| {
-            let changed = self.model.tasks.iter().filter(move |(id, task)| {
-                task.alive && self.model.freezes(**id) == is && old.freezes(**id) != is
-            });
-            changed.map(|(id, _)| *id).collect::<BTreeSet<TaskId>>()
-        };
-        let of = |effects: &[Effect], is_thaw| {
-            let tasks = effects.iter().filter_map(|effect| match effect {
-                Effect::Thaw { task } if is_thaw => Some(*task),
-                Effect::Freeze { task } if !is_thaw => Some(*task),
-                _ => None,
-            });
-            tasks.collect::<Vec<TaskId>>()
-        };
-        let (freezes, thaws) = (of(effects, false), of(effects, true));
-        assert_eq!(freezes.len(), changed(true).len(), "{effects:?}");
-        assert_eq!(
-            freezes.iter().copied().collect::<BTreeSet<_>>(),
-            changed(true)
-        );
-        assert_eq!(
-            thaws.iter().copied().collect::<BTreeSet<_>>(),
-            changed(false)
-        );
-        assert_eq!(
-            of(&effects[..freezes.len()], false),
-            freezes,
-            "first of all"
-        );
-        let rest = &effects[effects.len() - thaws.len()..];
-        assert_eq!(of(rest, true), thaws, "last of all");
-    }
-
-    /// Just those groups are told of that were there before and stand elsewhere now; of those that the batch made
-    /// it depends on the order in it.
-    fn check_frozen(&self, before: &BTreeMap<model::Node, &str>, events: &[Event]) {
-        let after = self.model.freezer_states();
-        let was = |path: &GroupPath| {
-            let mut nodes = after.keys();
-            let node = nodes.find(|node| self.model.path(**node) == path.to_string());
-            node.is_some_and(|node| before.contains_key(node))
-        };
-        let mut told = BTreeSet::new();
-        for event in events {
-            let (group, state) = match event {
-                Event::GroupFrozen { group } => (group, "FROZEN"),
-                Event::GroupThawed { group } => (group, "THAWED"),
-                _ => continue,
-            };
-            assert!(
-                !was(group) || told.insert((group.to_string(), state)),
-                "twice"
-            );
-        }
-        let expected = after.iter().filter(|(node, state)| {
-            let changed = before.get(node).is_some_and(|before| before != *state);
-            changed && **state != "FREEZING"
-        });
-        let expected = expected.map(|(node, state)| (self.model.path(*node), *state));
-        assert_eq!(told, expected.collect());
-    }
-
-    /// What follows a commit: who is thawed is let go at once.
-    fn let_go(&mut self, effects: &[Effect]) {
-        for effect in effects {
-            match effect {
-                Effect::Freeze { task } => assert!(self.frozen.insert(*task)),
-                Effect::Thaw { task } => {
-                    assert!(self.frozen.remove(task));
-                    self.model.held.remove(task);
-                    assert_eq!(self.framework.note_held(*task, false), Ok(Vec::new()));
-                }
-                _ => {}
-            }
-        }
-        let model = &self.model;
-        self.frozen.retain(|task| model.tasks[task].alive);
-        let expected = model
-            .tasks
-            .keys()
-            .copied()
-            .filter(|task| model.freezes(*task));
-        assert_eq!(self.frozen, expected.collect());
-    }
-
-    fn cpus(&self) -> BTreeMap<TaskId, CpuSet> {
-        self.framework
-            .tasks()
-            .filter_map(|task| Some((task.id, task.cpus?)))
-            .collect()
-    }
-
-    /// Carry out the first effects only, take them back, and the host is as it was.
-    fn fail_at_every_effect(&self, effects: &[Effect]) {
-        let before = self.mirror_of_living();
-        for failing in 0..effects.len() {
-            let (mut pins, mut frozen) = (self.pins.clone(), self.frozen.clone());
-            let mut mirror = before.clone();
-            for effect in &effects[..failing] {
-                mirror.carry_out(effect);
-                match effect {
-                    Effect::Pin { task, cpus, .. } => drop(pins.insert(*task, *cpus)),
-                    Effect::Freeze { task } => assert!(frozen.insert(*task)),
-                    // Who is thawed is let go after the commit.
-                    _ => {}
-                }
-            }
-            for effect in effects[..failing].iter().rev() {
-                mirror.take_back(effect);
-                match effect {
-                    Effect::Pin {
-                        task,
-                        before: Some(before),
-                        ..
-                    } => drop(pins.insert(*task, *before)),
-                    Effect::Pin {
-                        task, before: None, ..
-                    } => drop(pins.remove(task)),
-                    Effect::Freeze { task } => drop(frozen.remove(task)),
-                    _ => {}
-                }
-            }
-            assert_eq!(pins, self.pins, "failing at {failing} of {effects:?}");
-            assert_eq!(frozen, self.frozen, "failing at {failing} of {effects:?}");
-            assert_eq!(mirror, before, "failing at {failing} of {effects:?}");
-        }
-    }
-
-    /// One pin for each task whose CPUs are others than before, and none for the rest.
-    fn check_pins(&mut self, before: &BTreeMap<TaskId, CpuSet>, effects: &[Effect]) {
-        let after = self.cpus();
-        let changed = after
-            .iter()
-            .filter(|(task, cpus)| before.get(task) != Some(cpus));
-        let expected: BTreeMap<TaskId, _> = changed
-            .map(|(task, cpus)| (*task, (*cpus, before.get(task).copied())))
-            .collect();
-        let pins: Vec<_> = effects
-            .iter()
-            .filter_map(|effect| match effect {
-                Effect::Pin { task, cpus, before } => Some((*task, (*cpus, *before))),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(pins.len(), expected.len(), "{pins:?}");
-        assert_eq!(pins.into_iter().collect::<BTreeMap<_, _>>(), expected);
-        self.pins = after;
-    }
-
-    /// A thread has ended before its exit is planned; the model knows which are to exit.
-    fn mirror_of_living(&self) -> Mirror {
-        let tasks = &self.model.tasks;
-        self.mirror
-            .without(|task| tasks.get(task).is_some_and(|task| !task.alive))
-    }
-
-    /// Carried out, the effects leave the host's controller as the framework says, and no step on the way is one
-    /// that the kernel would refuse.
-    fn check_mirror(&mut self, effects: &[Effect]) {
-        self.mirror = self.mirror_of_living();
-        for effect in effects {
-            self.mirror.carry_out(effect);
-        }
-        assert_eq!(self.mirror, Mirror::of(&self.framework), "{effects:?}");
-    }
-
-    /// One sample for each task that is billed elsewhere than before or whose bill is reset.
-    fn check_samples(&self, old: &Model, batch: &[Command], effects: &[Effect]) {
-        let is_due = |id: &TaskId| {
-            let (before, after) = (old.tasks.get(id), &self.model.tasks[id]);
-            let moved = before.is_some_and(|task| task.groups["b"] != after.groups["b"]);
-            after.alive && before.is_some() && (moved || self.model.reset.contains(id))
-        };
-        let expected: BTreeSet<TaskId> = self.model.tasks.keys().copied().filter(is_due).collect();
-        let samples: Vec<TaskId> = effects
-            .iter()
-            .filter_map(|effect| match effect {
-                Effect::Sample { task } => Some(*task),
-                _ => None,
-            })
-            .collect();
-        let distinct: BTreeSet<TaskId> = samples.iter().copied().collect();
-        assert_eq!(distinct.len(), samples.len(), "one sample a task");
-        // A root that went and came back is a new group to those that left it and returned.
-        if !batch
-            .iter()
-            .any(|command| matches!(command, Command::Unmount { .. }))
-        {
-            assert_eq!(distinct, expected, "{batch:?}");
-        }
-    }
-
-    fn check_releases(&self, events: &[Event]) {
-        let releases = events.iter().filter_map(|event| match event {
-            Event::Released { group, agent } => Some((group.to_string(), agent.clone())),
-            _ => None,
-        });
-        // One exit releases in the order of hierarchies, which remounting may change.
-        let mut releases: Vec<_> = releases.collect();
-        let mut expected = self.model.releases.clone();
-        let in_order = HIERARCHIES
-            .iter()
-            .zip(self.framework.hierarchies())
-            .all(|(a, b)| *a == &*b.name);
-        if !in_order {
-            releases.sort();
-            expected.sort();
-        }
-        assert_eq!(releases, expected);
-    }
-
-    /// The framework is what the model says, and consistent in itself.
-    fn agree(&self) {
-        self.framework.check_invariants();
-        let (framework, model) = (&self.framework, &self.model);
-        for (root, name) in HIERARCHIES.into_iter().enumerate() {
-            let walked = framework.walk(&name.parse().unwrap());
-            if model.mounts[name].0 == Mounting::Gone {
-                assert_eq!(walked.unwrap_err().errno, Errno::ENOENT);
-                continue;
-            }
-            let walked: BTreeMap<String, GroupInfo> = walked
-                .unwrap()
-                .into_iter()
-                .map(|info| (info.path.to_string(), info))
-                .collect();
-            let nodes = model.subtree(root);
-            assert_eq!(walked.len(), nodes.len());
-            for node in nodes {
-                self.same_group(node, &walked[&model.path(node)]);
-            }
-        }
-        for (id, task) in &model.tasks {
-            let info = framework.task(*id).unwrap();
-            assert_eq!((info.alive, info.usage.usage.0), (task.alive, task.usage));
-            let standing = |name: &&str| model.mounts[name].0 != Mounting::Gone;
-            let groups: BTreeSet<String> = info.groups.iter().map(GroupPath::to_string).collect();
-            assert_eq!(groups.len(), info.groups.len(), "one group a hierarchy");
-            if task.alive {
-                let expected = HIERARCHIES.iter().filter(|name| standing(name));
-                assert_eq!(
-                    groups,
-                    expected.map(|name| model.path(task.groups[name])).collect()
-                );
-            }
-        }
-        assert_eq!(framework.tasks().count(), model.tasks.len());
-        let used: u64 = model.tasks.values().map(|task| task.usage).sum();
-        assert_eq!(
-            framework.ledger().groups.usage,
-            Nanoseconds(used),
-            "not a nanosecond lost"
-        );
-    }
-
-    fn same_group(&self, node: model::Node, info: &GroupInfo) {
-        let (model, group) = (&self.model, &self.model.groups[&node]);
-        assert_eq!(
-            info.tasks.iter().copied().collect::<BTreeSet<_>>(),
-            model.members(node)
-        );
-        assert_eq!(info.notify_on_release, group.notify);
-        if group.hierarchy == "b" {
-            let bills = [info.own, info.removed, info.shown].map(|usage| usage.unwrap().usage.0);
-            assert_eq!(bills, [group.own, group.removed, model.shown(node)]);
-            self.reads_frozen(node, info);
-        }
-        if group.hierarchy == "x" {
-            let read = |file| {
-                let text = self.framework.read(&Credentials::ROOT, &info.path, file);
-                text.map(|text| text.trim_end().to_string())
-            };
-            // A hierarchy that was unmounted is not read any more.
-            if let Ok(shares) = read("cpu.shares") {
-                let quota = group.cpu.1.map_or("-1".into(), |us| us.to_string());
-                let expected = [group.cpu.0.to_string(), quota, group.cpu.2.to_string()];
-                let read =
-                    ["cpu.cfs_quota_us", "cpu.cfs_period_us"].map(|file| read(file).unwrap());
-                assert_eq!([shares, read[0].clone(), read[1].clone()], expected);
-            }
-        }
-        if group.hierarchy == "p" {
-            let requested: BTreeSet<u32> = info.requested_cpus.unwrap().iter().collect();
-            assert_eq!(requested, group.cpus, "{}", info.path);
-            let effective: BTreeSet<u32> = info.effective_cpus.unwrap().iter().collect();
-            assert_eq!(effective, model.effective(node), "{}", info.path);
-            self.apart_and_within(node);
-            self.placed(node, info);
-        }
-    }
-
-    /// The files of the freezer, where a group has them and commands reach it.
-    fn reads_frozen(&self, node: model::Node, info: &GroupInfo) {
-        if self.model.mounts["b"].0 != Mounting::Mounted {
-            return;
-        }
-        let read = |file: &str| {
-            let read = self.framework.read(&Credentials::ROOT, &info.path, file);
-            read.map(|text| text.trim_end().to_owned())
-        };
-        let Some(parent) = self.model.groups[&node].parent else {
-            assert_eq!(read("freezer.state").unwrap_err().errno, Errno::ENOENT);
-            return;
-        };
-        let states = self.model.freezer_states();
-        let flag = |flag: bool| Ok(u8::from(flag).to_string());
-        assert_eq!(read("freezer.state").as_deref(), Ok(states[&node]));
-        let asked = self.model.groups[&node].asked_frozen;
-        assert_eq!(read("freezer.self_freezing"), flag(asked));
-        assert_eq!(
-            read("freezer.parent_freezing"),
-            flag(states[&parent] != "THAWED")
-        );
-        let events = read("cgroup.events").unwrap();
-        let frozen = u8::from(states[&node] == "FROZEN");
-        assert!(events.ends_with(&format!("\nfrozen {frozen}")), "{events}");
-    }
-
-    /// Children ask for no more than their parent, and exclusive siblings for nothing in common.
-    fn apart_and_within(&self, node: model::Node) {
-        let groups = &self.model.groups;
-        let children = self.model.children(node);
-        for (index, child) in children.iter().map(|child| &groups[child]).enumerate() {
-            let parent = &groups[&node];
-            assert!(parent.parent.is_none() || child.cpus.is_subset(&parent.cpus));
-            assert!(child.cpu_exclusive <= parent.cpu_exclusive);
-            for other in children[..index].iter().map(|child| &groups[child]) {
-                let is_exclusive = child.cpu_exclusive || other.cpu_exclusive;
-                assert!(!is_exclusive || child.cpus.is_disjoint(&other.cpus));
-            }
-        }
-    }
-
-    /// Floating tasks have all of the effective CPUs, seated vCPUs one each, the others the rest.
-    fn placed(&self, node: model::Node, info: &GroupInfo) {
-        let effective = info.effective_cpus.unwrap();
-        let cpus = |task: &TaskId| self.framework.task(*task).unwrap().cpus.unwrap();
-        let is_vcpu = |task: &&TaskId| self.model.tasks[task].name.kind.is_vcpu();
-        if !self.model.groups[&node].one_to_one {
-            assert!(info.tasks.iter().all(|task| cpus(task) == effective));
-            return;
-        }
-        let vcpus: Vec<CpuSet> = info.tasks.iter().filter(is_vcpu).map(cpus).collect();
-        let seats: CpuSet = vcpus
-            .iter()
-            .filter(|set| set.len() == 1)
-            .filter_map(CpuSet::first)
-            .collect();
-        assert_eq!(
-            seats.len(),
-            vcpus.len().min(effective.len()),
-            "each its own: {vcpus:?}"
-        );
-        assert!(seats.is_subset_of(&effective));
-        let rest = effective - seats;
-        let rest = if rest.is_empty() { effective } else { rest };
-        assert!(
-            info.tasks
-                .iter()
-                .filter(|task| !is_vcpu(task))
-                .all(|task| cpus(task) == rest)
-        );
     }
 }
 
@@ -900,6 +203,19 @@ proptest! {
     /// Who is to be frozen, who is by the machines' word, and what is told of it.
     #[test]
     fn groups_freeze_and_thaw_as_their_vcpus_do(steps in steps(freezer_ops)) {
+        replay(&steps);
+    }
+
+    /// No group past its limit; every byte with its machine, through moves, exits, clones and unmounts; each refusal by a limit
+    /// counted, and only those.
+    #[test]
+    fn memory_stays_with_its_machine_and_within_limits(steps in steps(memory_ops)) {
+        replay(&steps);
+    }
+
+    /// Nobody moves but down into an empty child of its group, and by birth; each that becomes empty is released.
+    #[test]
+    fn a_task_with_namespaces_stays_where_it_was_born_or_below(steps in steps(namespace_ops)) {
         replay(&steps);
     }
 

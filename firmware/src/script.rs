@@ -12,24 +12,29 @@
 //! [vcpuN:] halt               halt without end
 //! [vcpuN:] fault              touch memory that is not mapped
 //! [vcpuN:] reset              pulse the reset line
+//! [vcpuN:] touch SIZE         write to each page of so much memory, from 4 MiB on
 //! ```
 //!
 //! Verbs that make the guest an agent of the supervisor, or use its vsock device in other ways, stand in
 //! a table of their own: [`vsock`].
 //!
-//! DURATION is a whole number and a unit: `50us`, `200ms`, `2s`. A vCPU at the end of its script
+//! SIZE is a whole number and a unit, `64K` or `8M`, and DURATION is a whole number and a unit: `50us`, `200ms`, `2s`. A vCPU at the end of its script
 //! exits with code 0.
 
 pub mod vsock;
 
 use crate::step::{Step, Target};
-use crate::{MAX_SCRIPT_BYTES, MAX_TEXT_BYTES, MAX_VCPUS};
+use crate::{MAX_SCRIPT_BYTES, MAX_TEXT_BYTES, MAX_VCPUS, MIN_MEMORY_BYTES, layout};
+
+/// What can be touched at most: all that is mapped above what every guest has.
+const MAX_TOUCH_BYTES: u64 = layout::MAPPED_END - MIN_MEMORY_BYTES;
+const _: () = assert!(MAX_TOUCH_BYTES == 1020 << 20, "the message says so");
 
 /// Longest duration: a week. (The guest's arithmetic holds three, at 10 GHz.)
 const MAX_MICROSECONDS: u64 = 7 * 24 * 3600 * 1_000_000;
 
 /// All of them, for messages.
-const VERBS: &str = "burn, sleep, print, exit, barrier, forever, halt, fault, reset, tree, roots, get, \
+const VERBS: &str = "burn, sleep, print, exit, barrier, forever, halt, fault, reset, touch, tree, roots, get, \
      set, mkdir, rmdir, attach, ping, exits, subscribe, unsubscribe, wait, collect, stamp, reconnect, \
      disconnect, serve, send, receive, accept, rtt, flood, garbage, huge, half-open, unprivileged or \
      badqueue";
@@ -39,6 +44,7 @@ const VERBS: &str = "burn, sleep, print, exit, barrier, forever, halt, fault, re
 pub struct Script {
     bytes: Vec<u8>,
     max_vcpu: Option<u16>,
+    memory_bytes: u64,
 }
 
 /// Why a list of lines is no script.
@@ -94,6 +100,7 @@ impl Script {
         let mut script = Self {
             bytes: Vec::new(),
             max_vcpu: None,
+            memory_bytes: MIN_MEMORY_BYTES,
         };
         for (at, line) in lines.iter().enumerate() {
             script.push(line.as_ref()).map_err(|problem| ScriptError {
@@ -114,8 +121,16 @@ impl Script {
         self.max_vcpu
     }
 
+    /// How much memory the guest has to have for what it touches.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
     fn push(&mut self, line: &str) -> Result<(), Problem> {
         let (target, step) = parse_line(line)?;
+        if let Step::Touch(bytes) = step {
+            self.memory_bytes = self.memory_bytes.max(MIN_MEMORY_BYTES + bytes);
+        }
         step.encode(target, |bytes| self.bytes.extend_from_slice(bytes));
         if self.bytes.len() > MAX_SCRIPT_BYTES {
             return Err(Problem::ScriptTooLong);
@@ -193,6 +208,9 @@ fn parse_step<'a>(verb: &str, operand: &'a str) -> Result<Step<'a>, Problem> {
         "halt" => alone(Step::Halt),
         "fault" => alone(Step::Fault),
         "reset" => alone(Step::Reset),
+        "touch" => parse_size(operand)
+            .map(Step::Touch)
+            .ok_or_else(|| wrong("a whole number with unit K or M, such as 8M, of at most 1020M")),
         "" => Err(Problem::Empty),
         unknown => Err(Problem::UnknownVerb(unknown.into())),
     }
@@ -213,6 +231,18 @@ fn parse_duration(text: &str) -> Option<u64> {
     parse_number(number)?
         .checked_mul(microseconds)
         .filter(|duration| *duration <= MAX_MICROSECONDS)
+}
+
+/// A size, in bytes.
+fn parse_size(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let bytes = match unit {
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        _ => return None,
+    };
+    let size = parse_number(number)?.checked_mul(bytes);
+    size.filter(|size| *size <= MAX_TOUCH_BYTES)
 }
 
 /// A decimal number, digits only: `str::parse` would take a sign as well.
@@ -258,6 +288,8 @@ mod tests {
             "fault",
             "reset",
             "burn 50us",
+            "touch 8M",
+            "vcpu1: touch 64K",
         ])
         .unwrap();
         let expected = [
@@ -273,9 +305,12 @@ mod tests {
             (None, Step::Fault),
             (None, Step::Reset),
             (None, Step::Burn(50)),
+            (None, Step::Touch(8 << 20)),
+            (Some(1), Step::Touch(64 << 10)),
         ];
         assert_eq!(steps(&script.encode()), expected);
         assert_eq!(script.max_vcpu(), Some(63));
+        assert_eq!(script.memory_bytes(), 12 << 20);
     }
 
     #[test]
@@ -283,6 +318,7 @@ mod tests {
         let script = Script::parse(&[] as &[&str]).unwrap();
         assert!(script.encode().is_empty());
         assert_eq!(script.max_vcpu(), None);
+        assert_eq!(script.memory_bytes(), MIN_MEMORY_BYTES);
     }
 
     #[test]
@@ -301,6 +337,11 @@ mod tests {
             ("burn 604801s", &["burn", "at most a week"]),
             ("exit 256", &["exit", "0 to 255", "\"256\""]),
             ("exit now", &["exit", "0 to 255"]),
+            ("touch 8", &["touch", "unit K or M", "\"8\""]),
+            ("touch M", &["touch", "\"M\""]),
+            ("touch", &["touch", "such as 8M"]),
+            ("touch 1021M", &["touch", "at most 1020M"]),
+            ("touch 8\u{b5}", &["touch", "unit K or M"]),
             ("halt 3", &["halt", "nothing more", "\"3\""]),
             ("dance", &["unknown verb \"dance\"", "burn, sleep, print"]),
             ("", &["expected a verb"]),
@@ -346,6 +387,8 @@ mod tests {
             &[3, 0xff, 5, 0, b'x'],
             &[4, 0],
             &[10, 0],
+            &[11, 0xff, 1],
+            &[12, 0],
         ] {
             assert_eq!(Step::decode(bytes), None, "{bytes:?}");
         }

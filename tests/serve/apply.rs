@@ -138,7 +138,7 @@ fn a_spec_is_refused_whole_by_its_line_under_the_name_that_was_given() {
         (
             3,
             "EINVAL",
-            "[hierarchy.p]\n\nsubsystems = [\"memory\"]\n".to_owned(),
+            "[hierarchy.p]\n\nsubsystems = [\"blkio\"]\n".to_owned(),
         ),
         (
             4,

@@ -30,7 +30,7 @@ fn hierarchies_are_mounted_listed_and_unmounted() {
     let json = serve.json(&["hierarchy", "ls", "--json"]);
     assert_eq!(json.as_array().map(Vec::len), Some(2), "{json}");
     serve.must_refuse(&["hierarchy", "mount", "other", "cpuset"], "EBUSY");
-    serve.must_refuse(&["hierarchy", "mount", "other", "memory"], "EINVAL");
+    serve.must_refuse(&["hierarchy", "mount", "other", "blkio"], "EINVAL");
     serve.must(&["hierarchy", "umount", "billing", "--dry-run"]);
     assert!(serve.must(&["hierarchy", "ls"]).contains("billing"));
     serve.must(&["hierarchy", "umount", "billing"]);

@@ -93,6 +93,7 @@ impl Framework {
             "the ledger is balanced"
         );
         self.subsystems.cpuacct.check_parts();
+        self.check_memory();
     }
 
     fn check_css_sets(&self) {

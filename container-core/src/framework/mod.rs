@@ -36,6 +36,7 @@ mod undo;
 use undo::Leaving;
 
 pub(crate) use files::Keeper;
+pub(crate) use resolve::check_root;
 
 pub use cpu::CpuGroupInfo;
 pub use info::{GroupInfo, HierarchyInfo, Owner, TaskInfo};
@@ -285,6 +286,7 @@ impl Framework {
                 tid,
                 parent,
             } => self.fork(transaction, (*task, name, *tid), *parent),
+            Command::Reserve { task, bytes } => self.reserve(transaction, *task, *bytes),
             Command::Exit { task } => self.exit(transaction, *task),
             Command::Clone { task, subsystem } => self.clone_group(transaction, *task, subsystem),
         }

@@ -27,7 +27,7 @@ impl Framework {
     ///
     /// # Errors
     /// ENOENT for a name that nobody has; ENOTDIR for a control file's.
-    pub(super) fn lookup(&self, path: &GroupPath) -> Result<GroupId, Refusal> {
+    pub(crate) fn lookup(&self, path: &GroupPath) -> Result<GroupId, Refusal> {
         let hierarchy = self.hierarchy(path.hierarchy())?;
         self.find(hierarchy, path, path.path())
     }
@@ -150,7 +150,7 @@ pub(super) fn check_access(
 
 /// # Errors
 /// EPERM for anyone but uid 0.
-pub(super) fn check_root(by: &Credentials, what: &str) -> Result<(), Refusal> {
+pub(crate) fn check_root(by: &Credentials, what: &str) -> Result<(), Refusal> {
     match by.uid {
         0 => Ok(()),
         uid => Err(Refusal::new(

@@ -11,6 +11,8 @@ pub(crate) mod cpuacct;
 pub(crate) mod cpuset;
 pub(crate) mod debug;
 pub(crate) mod freezer;
+pub(crate) mod memory;
+pub(crate) mod ns;
 
 use std::collections::HashSet;
 use std::fmt::{Debug, Write};
@@ -29,7 +31,9 @@ pub(crate) const CPUSET: SubsystemId = SubsystemId(0);
 pub(crate) const CPUACCT: SubsystemId = SubsystemId(1);
 pub(crate) const DEBUG: SubsystemId = SubsystemId(2);
 pub(crate) const FREEZER: SubsystemId = SubsystemId(3);
-pub(crate) const CPU: SubsystemId = SubsystemId(4);
+pub(crate) const MEMORY: SubsystemId = SubsystemId(4);
+pub(crate) const NS: SubsystemId = SubsystemId(5);
+pub(crate) const CPU: SubsystemId = SubsystemId(6);
 
 /// Most subsystems at once, those that a program brings included: each has its place in the core's bindings.
 pub(crate) const MAX_SUBSYSTEMS: usize = 16;
@@ -41,6 +45,8 @@ pub(crate) struct Subsystems {
     pub cpuacct: cpuacct::Cpuacct,
     pub debug: debug::Debug,
     pub freezer: freezer::Freezer,
+    pub memory: memory::Memory,
+    pub ns: ns::Ns,
     pub cpu: cpu::Cpu,
     /// Those that the program has brought.
     others: Vec<Box<dyn Subsystem>>,
@@ -48,7 +54,7 @@ pub(crate) struct Subsystems {
 
 impl Subsystems {
     /// Those that the framework comes with.
-    const OWN: usize = 5;
+    const OWN: usize = 7;
 
     /// # Panics
     /// For too many, and for a name of a subsystem or a file that is taken.
@@ -58,6 +64,8 @@ impl Subsystems {
             cpuacct: cpuacct::Cpuacct::new(),
             debug: debug::Debug,
             freezer: freezer::Freezer::new(),
+            memory: memory::Memory::new(),
+            ns: ns::Ns,
             cpu: cpu::Cpu::new(),
             others,
         };
@@ -87,6 +95,8 @@ impl Subsystems {
             CPUACCT => &self.cpuacct,
             DEBUG => &self.debug,
             FREEZER => &self.freezer,
+            MEMORY => &self.memory,
+            NS => &self.ns,
             CPU => &self.cpu,
             SubsystemId(other) => &*self.others[other - Self::OWN],
         }
@@ -98,6 +108,8 @@ impl Subsystems {
             CPUACCT => &mut self.cpuacct,
             DEBUG => &mut self.debug,
             FREEZER => &mut self.freezer,
+            MEMORY => &mut self.memory,
+            NS => &mut self.ns,
             CPU => &mut self.cpu,
             SubsystemId(other) => &mut *self.others[other - Self::OWN],
         }

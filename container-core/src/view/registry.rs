@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{MAX_VIEWS, Sighting, ViewAccess, ViewId};
 use crate::group::GroupId;
+use crate::subsystem::NS;
 use crate::{Errno, Framework, GroupPath, HierarchyName, MachineName, Refusal};
 
 /// All views of a framework.
@@ -67,6 +68,8 @@ impl Framework {
     /// Open a view for a machine: one root a hierarchy, each a group that is there. No commit and no
     /// generation: nothing that the framework keeps of groups changes.
     ///
+    /// The hierarchy of ns is in no view: its groups are named after threads of the host.
+    ///
     /// # Errors
     /// ENOENT for a root that is not there, EINVAL for two in one hierarchy, EAGAIN past
     /// [`MAX_VIEWS`](crate::MAX_VIEWS).
@@ -83,6 +86,9 @@ impl Framework {
         let mut found = BTreeMap::new();
         for path in roots {
             let root = self.resolve(path)?;
+            if self.core.bindings[NS.0] == self.core.groups[root].hierarchy {
+                continue;
+            }
             if found.insert(path.hierarchy().clone(), Some(root)).is_some() {
                 let rule = format!(
                     "{path} would be a second root of a view of {machine} in {}",

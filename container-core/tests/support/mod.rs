@@ -64,6 +64,13 @@ pub fn attach(path: &str, task: TaskId) -> Command {
     }
 }
 
+pub fn reserve(task: TaskId, bytes: u64) -> Command {
+    Command::Reserve {
+        task,
+        bytes: Bytes(bytes),
+    }
+}
+
 pub fn exit(task: TaskId) -> Command {
     Command::Exit { task }
 }

@@ -32,6 +32,10 @@ pub struct Group {
     pub own: u64,
     pub removed: u64,
     reset_at: u64,
+    /// None where there is none.
+    pub limit: Option<u64>,
+    pub max_usage: u64,
+    pub failcnt: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +45,8 @@ pub struct Task {
     pub alive: bool,
     pub groups: BTreeMap<&'static str, Node>,
     pub usage: u64,
+    pub committed: u64,
+    pub resident: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,12 +67,17 @@ pub struct Model {
     pub tasks: BTreeMap<TaskId, Task>,
     pub releases: Vec<(String, Option<String>)>,
     pub reset: BTreeSet<TaskId>,
+    /// Those of this batch.
+    pub born: BTreeSet<TaskId>,
     /// vCPUs that are out of their guests.
     pub held: BTreeSet<TaskId>,
+    /// The group whose memory limit was last in the way.
+    over_limit: Option<String>,
 }
 
-/// The hierarchies that commands speak of. cpuset is only ever in `p`, cpuacct and freezer in `b`, cpu in `x`.
-pub const HIERARCHIES: [&str; 3] = ["p", "b", "x"];
+/// The hierarchies that commands speak of. cpuset is only ever in `p`, cpuacct and freezer in `b`, cpu in `x`, memory in `m`,
+/// ns in `n`.
+pub const HIERARCHIES: [&str; 5] = ["p", "b", "x", "m", "n"];
 
 const NO_LIMIT: (u64, Option<u64>, u64) = (1024, None, 100_000);
 
@@ -89,6 +100,9 @@ impl Model {
             own: 0,
             removed: 0,
             reset_at: 0,
+            limit: None,
+            max_usage: 0,
+            failcnt: 0,
         };
         Model {
             groups: HIERARCHIES.into_iter().map(root).enumerate().collect(),
@@ -101,7 +115,9 @@ impl Model {
             tasks: BTreeMap::new(),
             releases: Vec::new(),
             reset: BTreeSet::new(),
+            born: BTreeSet::new(),
             held: BTreeSet::new(),
+            over_limit: None,
             allowed,
         }
     }
@@ -115,6 +131,82 @@ impl Model {
         let task = self.tasks.get_mut(&task).unwrap();
         self.groups.get_mut(&task.groups["b"]).unwrap().own += nanoseconds;
         task.usage += nanoseconds;
+    }
+
+    pub fn set_resident(&mut self, task: TaskId, bytes: u64) {
+        self.tasks.get_mut(&task).unwrap().resident = bytes;
+        self.note_usage();
+    }
+
+    /// The living tasks in and below a group.
+    pub fn living_below(&self, node: Node) -> Vec<&Task> {
+        let members = self
+            .subtree(node)
+            .into_iter()
+            .flat_map(|id| self.members(id));
+        members.map(|id| &self.tasks[&id]).collect()
+    }
+
+    pub fn committed(&self, node: Node) -> u64 {
+        self.living_below(node)
+            .iter()
+            .map(|task| task.committed)
+            .sum()
+    }
+
+    pub fn resident(&self, node: Node) -> u64 {
+        self.living_below(node)
+            .iter()
+            .map(|task| task.resident)
+            .sum()
+    }
+
+    fn note_usage(&mut self) {
+        for node in self.subtree(3) {
+            let usage = self.resident(node);
+            let group = self.groups.get_mut(&node).unwrap();
+            group.max_usage = group.max_usage.max(usage);
+        }
+    }
+
+    /// A refusal by a memory limit is counted by the group that still is there.
+    pub fn count_failure(&mut self, refused: &Model) {
+        let Some(over) = &refused.over_limit else {
+            return;
+        };
+        let nodes = self.subtree(3);
+        if let Some(node) = nodes.into_iter().find(|node| self.path(*node) == *over) {
+            self.groups.get_mut(&node).unwrap().failcnt += 1;
+        }
+    }
+
+    /// All of `groups`, from the lowest up, grant so much more.
+    fn grant(
+        &mut self,
+        mut node: Option<Node>,
+        from: Option<Node>,
+        more: u64,
+    ) -> Result<(), Errno> {
+        while let Some(group) = node {
+            if from.is_some_and(|from| self.subtree(group).contains(&from)) {
+                break;
+            }
+            let limit = self.groups[&group].limit;
+            if limit.is_some_and(|limit| self.committed(group) + more > limit) {
+                self.over_limit = Some(self.path(group));
+                return Err(ENOMEM);
+            }
+            node = self.groups[&group].parent;
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, id: TaskId, bytes: u64) -> Result<(), Errno> {
+        let task = self.tasks.get(&id).filter(|task| task.alive).ok_or(ESRCH)?;
+        let (node, more) = (task.groups["m"], bytes.saturating_sub(task.committed));
+        self.grant(Some(node), None, more)?;
+        self.tasks.get_mut(&id).unwrap().committed = bytes;
+        Ok(())
     }
 
     /// What comes back: no more than the task used, and than its group was billed.
@@ -250,6 +342,13 @@ impl Model {
     }
 
     pub fn apply(&mut self, command: &Command) -> Result<(), Errno> {
+        self.over_limit = None;
+        let outcome = self.apply_one(command);
+        self.note_usage();
+        outcome
+    }
+
+    fn apply_one(&mut self, command: &Command) -> Result<(), Errno> {
         match command {
             Command::Mount { hierarchy, .. } => {
                 let name = HIERARCHIES
@@ -293,8 +392,12 @@ impl Model {
                 tid,
                 parent,
             } => self.fork(*task, name, *tid, *parent),
+            Command::Reserve { task, bytes } => self.reserve(*task, bytes.0),
             Command::Exit { task } => self.exit(*task),
-            Command::Clone { task, .. } => self.clone_group(*task),
+            Command::Clone { task, subsystem } => {
+                let hierarchy = if subsystem == "ns" { "n" } else { "p" };
+                self.clone_group(*task, hierarchy)
+            }
             Command::Chown { .. } => Ok(()),
         }
     }
@@ -321,6 +424,9 @@ impl Model {
             own: 0,
             removed: 0,
             reset_at: 0,
+            limit: None,
+            max_usage: 0,
+            failcnt: 0,
             ..above.clone()
         };
         let node = self.next;
@@ -378,6 +484,13 @@ impl Model {
             return Err(ENOSPC);
         }
         self.has_seat(to, &task.name)?;
+        let downward = self.groups[&to].parent == Some(from) && self.members(to).is_empty();
+        if hierarchy == "n" && !downward && !self.born.contains(&id) {
+            return Err(EPERM);
+        }
+        if hierarchy == "m" && task.committed > 0 {
+            self.grant(Some(to), Some(from), task.committed)?;
+        }
         self.tasks
             .get_mut(&id)
             .unwrap()
@@ -428,6 +541,7 @@ impl Model {
             }
         };
         self.has_seat(groups["p"], name)?;
+        self.born.insert(id);
         self.tasks.insert(
             id,
             Task {
@@ -436,6 +550,8 @@ impl Model {
                 alive: true,
                 groups,
                 usage: 0,
+                committed: 0,
+                resident: 0,
             },
         );
         Ok(())
@@ -448,7 +564,7 @@ impl Model {
             .filter(|task| task.alive)
             .ok_or(ESRCH)?;
         task.alive = false;
-        // In the order of their mounting, which the tests' prelude makes p, b, x.
+        // In the order of their mounting, which the tests' prelude makes p, b, x, m, n.
         let groups = HIERARCHIES.map(|name| task.groups[name]);
         groups
             .into_iter()
@@ -456,14 +572,16 @@ impl Model {
         Ok(())
     }
 
-    fn clone_group(&mut self, id: TaskId) -> Result<(), Errno> {
+    fn clone_group(&mut self, id: TaskId, hierarchy: &'static str) -> Result<(), Errno> {
         let task = self.tasks.get(&id).filter(|task| task.alive).ok_or(ESRCH)?;
-        if self.mounts["p"].0 != Mounting::Mounted {
+        if self.mounts[hierarchy].0 != Mounting::Mounted {
             return Ok(());
         }
         let name = format!("node_{}", task.tid);
-        let node = self.mkdir(task.groups["p"], &name)?;
-        self.copy_parent(node);
+        let node = self.mkdir(task.groups[hierarchy], &name)?;
+        if hierarchy == "p" {
+            self.copy_parent(node);
+        }
         self.attach(node, id)
     }
 
@@ -493,6 +611,18 @@ impl Model {
                     .into_iter()
                     .flat_map(|id| before.members(id));
                 self.reset.extend(members);
+            }
+            "memory.limit_in_bytes" if hierarchy == "m" && parent.is_none() => return Err(EINVAL),
+            "memory.limit_in_bytes" if hierarchy == "m" => {
+                let limit = value.parse().ok();
+                if limit.is_some_and(|limit| limit < before.committed(node)) {
+                    return Err(EBUSY);
+                }
+                group.limit = limit;
+            }
+            "memory.failcnt" if hierarchy == "m" => group.failcnt = 0,
+            "memory.max_usage_in_bytes" if hierarchy == "m" => {
+                group.max_usage = before.resident(node);
             }
             _ if file.starts_with("cpu.") && hierarchy == "x" => {
                 return self.write_cpu(node, file, value.parse().unwrap());

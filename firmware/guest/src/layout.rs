@@ -31,6 +31,9 @@ pub const HEAP: u64 = 0x28_0000;
 /// The end of the heap, and of the memory a guest needs: 4 MiB, the least that a machine can have.
 pub const HEAP_END: u64 = 0x40_0000;
 
+/// The end of what the page tables map as memory, and the most that a guest can touch.
+pub const MAPPED_END: u64 = 0x4000_0000;
+
 /// Where the registers of the vsock device are, if there is one: a virtio-mmio device, modern.
 pub const VSOCK_MMIO: u64 = 0xd000_0000;
 

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
 use crate::heap::FreeList;
-use crate::layout::{HEAP, HEAP_END};
+use crate::layout::{HEAP, HEAP_END, MAPPED_END};
 
 /// The allocator of the guest.
 pub struct Heap {
@@ -69,6 +69,15 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         // SAFETY: the caller vouches that `at` came from here with this layout and is not used.
         self.with(|free| unsafe { free.give(at, layout.size()) });
+    }
+}
+
+/// Writes to each page of so many bytes above the heap, so that the host has to find it.
+pub fn touch(bytes: u64) {
+    let end = HEAP_END.saturating_add(bytes).min(MAPPED_END);
+    for page in (HEAP_END..end).step_by(PAGE_SIZE) {
+        // SAFETY: the page tables map it, and nothing of the guest's stands there.
+        unsafe { (page as *mut u8).write_volatile(1) };
     }
 }
 

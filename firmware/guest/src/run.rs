@@ -1,13 +1,10 @@
 //! Running a script: every vCPU goes through all steps and takes its own.
 
 use crate::clock::Clock;
-use crate::layout::BootHeader;
+use crate::layout::{BootHeader, MAPPED_END};
 use crate::step::Step;
 use crate::vcpu::Vcpu;
-use crate::{barrier, cpu, serial, verbs};
-
-/// An address that the page tables do not map.
-const UNMAPPED: u64 = 0x4000_0000;
+use crate::{barrier, cpu, memory, serial, verbs};
 
 /// Does what `script` says for vCPU `index`, and ends it.
 pub fn script(index: u32, header: &BootHeader, script: &[u8]) -> ! {
@@ -37,8 +34,9 @@ fn take(step: Step<'_>, vcpu: Vcpu) {
         Step::Forever => clock.burn_until(u64::MAX),
         Step::Halt => cpu::halt(),
         // SAFETY: none: the page is not mapped, and the fault that this meets is what was asked for.
-        Step::Fault => unsafe { (UNMAPPED as *mut u8).write_volatile(0) },
+        Step::Fault => unsafe { (MAPPED_END as *mut u8).write_volatile(0) },
         Step::Reset => cpu::reset(),
+        Step::Touch(bytes) => memory::touch(bytes),
         Step::Vsock(verb) => verbs::run(verb, vcpu),
     }
 }

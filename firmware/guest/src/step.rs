@@ -29,6 +29,8 @@ pub enum Step<'a> {
     Fault,
     /// Pulse the reset line.
     Reset,
+    /// Write to each page of so many bytes of memory, from the end of what the guest needs on.
+    Touch(u64),
     /// Something with the vsock device.
     Vsock(Verb<'a>),
 }
@@ -44,8 +46,8 @@ impl<'a> Step<'a> {
     pub fn encode(&self, target: Target, mut out: impl FnMut(&[u8])) {
         out(&[self.opcode(), target.unwrap_or(EVERY_VCPU)]);
         match self {
-            Self::Burn(microseconds) | Self::Sleep(microseconds) => {
-                out(&microseconds.to_le_bytes());
+            Self::Burn(number) | Self::Sleep(number) | Self::Touch(number) => {
+                out(&number.to_le_bytes());
             }
             Self::Print(text) => {
                 let text = &text[..text.len().min(MAX_TEXT_BYTES)];
@@ -79,6 +81,7 @@ impl<'a> Step<'a> {
             8 => (Self::Fault, bytes),
             9 => (Self::Reset, bytes),
             10 => Verb::decode(bytes).map(|(verb, rest)| (Self::Vsock(verb), rest))?,
+            11 => number(bytes).map(|(n, rest)| (Self::Touch(n), rest))?,
             _ => return None,
         };
         Some(((target != EVERY_VCPU).then_some(target), step, rest))
@@ -96,6 +99,7 @@ impl<'a> Step<'a> {
             Self::Fault => 8,
             Self::Reset => 9,
             Self::Vsock(_) => 10,
+            Self::Touch(_) => 11,
         }
     }
 }

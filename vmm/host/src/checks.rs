@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use container_core::{CpuSet, Tid};
 use rustix::process::{Resource, getrlimit};
+use rustix::thread::CapabilitySet;
 
 use crate::{ExactCounter, HostError, affinity, procfs};
 
@@ -23,6 +24,12 @@ pub fn perf_event_paranoid() -> Option<i32> {
 pub fn task_clock() -> Result<(), HostError> {
     let own = rustix::thread::gettid().as_raw_nonzero().get();
     ExactCounter::open(Tid(own.unsigned_abs())).map(drop)
+}
+
+/// Whether a process that we start may have namespaces of its own.
+pub fn namespaces_allowed() -> bool {
+    let sets = rustix::thread::capabilities(None);
+    sets.is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
 /// Open descriptors allowed to this process: now, and at most; None is no limit.

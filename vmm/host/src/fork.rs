@@ -24,7 +24,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
-use crate::{HostError, Process};
+use crate::{HostError, Namespaces, Process};
 
 /// Exit code of a forked child that could not be set up; `child` has not run.
 pub const SETUP_FAILED: u8 = 125;
@@ -46,21 +46,48 @@ pub fn fork_process(
     keep: &[BorrowedFd<'_>],
     child: impl FnOnce() -> u8,
 ) -> Result<Process, HostError> {
+    fork_process_in(Namespaces::NONE, keep, child)
+}
+
+/// As [`fork_process`], the child in namespaces of its own. Returns once it is in them.
+///
+/// # Errors
+/// Those of [`fork_process`], and of unshare(2): EPERM without the right to administer the system.
+pub fn fork_process_in(
+    namespaces: Namespaces,
+    keep: &[BorrowedFd<'_>],
+    child: impl FnOnce() -> u8,
+) -> Result<Process, HostError> {
     require_one_thread()?;
+    let refused = |errno| HostError::system("unshare", namespaces.to_string(), errno);
+    let pipe = (!namespaces.is_empty()).then(|| pipe_with(PipeFlags::CLOEXEC));
+    let (errors, writer) = pipe.transpose().map_err(refused)?.unzip();
     let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
     kept.sort_unstable();
     // Half a line in the buffer would be written by parent and child both.
     let _ = std::io::stdout().flush();
     let parent = getpid();
     // SAFETY: the child has no other thread to miss, and never leaves this call.
-    unsafe {
+    let process = unsafe {
         fork(|| {
+            if let Some(writer) = &writer
+                && let Err(errno) = namespaces.enter()
+            {
+                tell(writer, UNSHARE, errno);
+                return SETUP_FAILED;
+            }
+            // The pipe's end is among what is closed: the child stands where it is to stand.
             let ready = enter_child(parent).and_then(|()| close_all_but(&kept));
             match ready {
                 Ok(()) => catch_unwind(AssertUnwindSafe(child)).unwrap_or(PANICKED),
                 Err(_) => SETUP_FAILED,
             }
         })
+    }?;
+    drop(writer);
+    match errors.and_then(|errors| told(&errors)) {
+        None => Ok(process),
+        Some((_, errno)) => Err(bury(&process, refused(errno))),
     }
 }
 
@@ -73,6 +100,19 @@ pub fn fork_process(
 /// ENOENT and whatever else execve(2) returns; EINVAL for a number below 3 or a NUL in an argument;
 /// EAGAIN, ENOMEM, EMFILE.
 pub fn spawn_process(
+    program: &Path,
+    args: &[OsString],
+    keep: &[(BorrowedFd<'_>, RawFd)],
+) -> Result<Process, HostError> {
+    spawn_process_in(Namespaces::NONE, program, args, keep)
+}
+
+/// As [`spawn_process`], the program in namespaces of its own from its beginning.
+///
+/// # Errors
+/// Those of [`spawn_process`], and of unshare(2): EPERM without the right to administer the system.
+pub fn spawn_process_in(
+    namespaces: Namespaces,
     program: &Path,
     args: &[OsString],
     keep: &[(BorrowedFd<'_>, RawFd)],
@@ -107,27 +147,62 @@ pub fn spawn_process(
 
     let parent = getpid();
     let mut child = || {
+        if let Err(errno) = namespaces.enter() {
+            tell(&writer, UNSHARE, errno);
+            return SETUP_FAILED;
+        }
         let errno = match enter_child(parent).and_then(|()| place(&sources)) {
             Ok(()) => execute(&argv),
             Err(errno) => errno,
         };
-        let _ = rustix::io::write(&writer, &errno.raw_os_error().to_ne_bytes());
+        tell(&writer, EXECVE, errno);
         SETUP_FAILED
     };
     // SAFETY: until execv the child makes system calls only, on what was prepared above; it allocates
     // nothing, takes no lock and writes nothing but its own stack, and never leaves this call.
     let process = unsafe { fork_in_place(&mut child) }?;
     drop(writer);
-    let mut code = [0u8; 4];
-    match retry_on_intr(|| rustix::io::read(&errors, &mut code)) {
+    match told(&errors) {
         // The pipe closed by itself: the program runs.
-        Ok(0) => Ok(process),
-        _ => {
-            let _ = process.wait_without_reaping(false);
-            let _ = process.reap();
-            Err(error(Errno::from_raw_os_error(i32::from_ne_bytes(code))))
+        None => Ok(process),
+        Some((UNSHARE, errno)) => {
+            let refused = HostError::system("unshare", namespaces.to_string(), errno);
+            Err(bury(&process, refused))
         }
+        Some((_, errno)) => Err(bury(&process, error(errno))),
     }
+}
+
+/// What a child could not do.
+const UNSHARE: u8 = b'u';
+/// See [`UNSHARE`].
+const EXECVE: u8 = b'e';
+
+/// In the child: say on a pipe why it cannot go on.
+fn tell(writer: &OwnedFd, what: u8, errno: Errno) {
+    let [a, b, c, d] = errno.raw_os_error().to_ne_bytes();
+    let _ = rustix::io::write(writer, &[what, a, b, c, d]);
+}
+
+/// What a child said on a pipe; None where the pipe closed without a word.
+fn told(errors: &OwnedFd) -> Option<(u8, Errno)> {
+    let mut word = [EXECVE, 0, 0, 0, 0];
+    match retry_on_intr(|| rustix::io::read(errors, &mut word)) {
+        Ok(0) => None,
+        Ok(_) => {
+            let [what, a, b, c, d] = word;
+            let errno = Errno::from_raw_os_error(i32::from_ne_bytes([a, b, c, d]));
+            Some((what, errno))
+        }
+        Err(errno) => Some((EXECVE, errno)),
+    }
+}
+
+/// A child that could not go on ends by itself.
+fn bury(process: &Process, why: HostError) -> HostError {
+    let _ = process.wait_without_reaping(false);
+    let _ = process.reap();
+    why
 }
 
 /// A thread asks the kernel to be alone: it refuses in company, and does nothing where it is true

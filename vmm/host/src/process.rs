@@ -23,6 +23,7 @@ use rustix::process::{
     pidfd_send_signal, setrlimit, waitid,
 };
 
+use crate::memory::PAGE_BYTES;
 use crate::{HostError, clock, procfs};
 
 /// A process, by pidfd and number.
@@ -192,8 +193,6 @@ impl Process {
     /// # Errors
     /// [`HostError::Ended`] where it is reaped.
     pub fn resident_bytes(&self) -> Result<u64, HostError> {
-        /// x86-64 has one base page size.
-        const PAGE_BYTES: u64 = 4096;
         let path = format!("/proc/{}/statm", self.pid);
         let error = |errno| HostError::of_process("open", self.pid, errno);
         let text = procfs::read_at::<128>(rustix::fs::CWD, &path).map_err(error)?;

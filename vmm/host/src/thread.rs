@@ -89,6 +89,20 @@ impl TaskDirectory {
         }
     }
 
+    /// Device and inode of the namespace that each thread is in, by the kind's name under `/proc/PID/ns`.
+    ///
+    /// # Errors
+    /// EACCES without the right to trace the process; [`HostError::Ended`] where a thread has ended.
+    pub(crate) fn namespaces(&self, kind: &str) -> Result<Vec<(u64, u64)>, HostError> {
+        let of_thread = |tid: Tid| {
+            let path = format!("{}/ns/{kind}", tid.0);
+            let about = statat(&self.directory, &*path, AtFlags::empty())
+                .map_err(|errno| HostError::of_thread("fstatat", tid, errno))?;
+            Ok((about.st_dev, about.st_ino))
+        };
+        self.tids()?.into_iter().map(of_thread).collect()
+    }
+
     /// Take hold of a thread of this process.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 mod processes {
     pub mod bills;
     pub mod forks;
+    pub mod namespaces;
     pub mod reuse;
     pub mod workload;
 }
@@ -12,7 +13,7 @@ mod processes {
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 
-use processes::{bills, forks, reuse};
+use processes::{bills, forks, namespaces, reuse};
 
 type Test = (&'static str, fn());
 
@@ -52,6 +53,22 @@ const TESTS: &[Test] = &[
     (
         "a_peak_of_memory_is_remembered",
         forks::a_peak_of_memory_is_remembered,
+    ),
+    (
+        "a_child_is_in_exactly_the_namespaces_that_were_asked_for_with_all_its_threads",
+        namespaces::a_child_is_in_exactly_the_namespaces_that_were_asked_for_with_all_its_threads,
+    ),
+    (
+        "what_a_program_mounts_in_its_own_namespace_is_not_the_hosts",
+        namespaces::what_a_program_mounts_in_its_own_namespace_is_not_the_hosts,
+    ),
+    (
+        "namespaces_that_may_not_be_entered_are_an_error_and_leave_no_child",
+        namespaces::namespaces_that_may_not_be_entered_are_an_error_and_leave_no_child,
+    ),
+    (
+        "memory_that_a_process_has_touched_is_its_own_until_it_is_dead",
+        namespaces::memory_that_a_process_has_touched_is_its_own_until_it_is_dead,
     ),
     (
         "a_reused_pid_is_not_followed",

@@ -155,6 +155,11 @@ pub struct Machine {
     pub residual_ns: Option<i64>,
     /// Largest resident size, in bytes.
     pub peak_resident_bytes: Option<u64>,
+    /// What it may come to need of the host's memory, in bytes: its guest's, and an allowance for its process. None before its
+    /// birth and after its end.
+    pub committed_bytes: Option<u64>,
+    /// Anonymous memory that it has resident now, in bytes.
+    pub resident_bytes: Option<u64>,
     /// False for a machine whose zombie was not ours to read: its bill is `sampled`.
     pub witnessed: bool,
 }

@@ -50,6 +50,11 @@ impl PartialSchema for MachineTable {
                 },
                 "agent": {"type": "string", "enum": ["read", "delegate"]},
                 "vsock": vsock,
+                "namespaces": {
+                    "type": "array",
+                    "items": {"type": "string", "enum": ["uts", "ipc", "net", "mount"]},
+                    "description": "Kinds of which its process has a namespace of its own",
+                },
                 "restart": {"type": "string", "enum": ["no", "on-failure", "always"]},
                 "task": {
                     "type": "object",
@@ -75,6 +80,6 @@ mod tests {
     #[test]
     fn the_schema_is_read_whole() {
         let shown = serde_json::to_value(MachineTable::schema()).unwrap();
-        assert_eq!(shown["properties"].as_object().unwrap().len(), 8, "{shown}");
+        assert_eq!(shown["properties"].as_object().unwrap().len(), 9, "{shown}");
     }
 }

@@ -39,7 +39,7 @@ names! {
     /// A hierarchy.
     HierarchyName: "^[A-Za-z0-9._-]{1,64}$", as "placement";
     /// A subsystem.
-    SubsystemName: "^(cpuset|cpuacct|debug|freezer|cpu)$", as "cpuset";
+    SubsystemName: "^(cpuset|cpuacct|debug|freezer|memory|ns|cpu)$", as "cpuset";
     /// A group, `HIERARCHY:/path`; `HIERARCHY:/` is the root.
     GroupName: "^[A-Za-z0-9._-]{1,64}:(/|(/(?!\\.{1,2}(/|$))[^/\\n\\x00]+)+)$", as "placement:/gold";
     /// The components of a group below the root, with slashes between.

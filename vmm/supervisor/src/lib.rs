@@ -15,6 +15,7 @@
 
 pub mod agent;
 pub mod api;
+mod births;
 #[cfg(test)]
 #[path = "../../../tests/errors/mod.rs"]
 mod errors;
@@ -26,11 +27,12 @@ mod nursery;
 mod runner;
 mod wire;
 
+pub use births::Births;
 pub use event_log::{EventId, EventLog, Room, Since};
 pub use keeper::cpu::CpuController;
 pub use launch::{
     AgentAccess, Body, CONSOLE_FD, Inherited, KVM_FD, LISTENER_FD, Launch, LaunchError,
-    MachineProgram, NewMachine, Placement, Program, Ready, Restart,
+    MachineProgram, NewMachine, Placement, Program, Ready, Restart, memory_needed,
 };
 pub use notice::{Notice, Onlooker};
 

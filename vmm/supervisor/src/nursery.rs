@@ -7,6 +7,8 @@
 
 use std::os::fd::AsFd;
 
+use host::Namespaces;
+
 use crate::{Body, Launch, LaunchError, MachineProgram, NewMachine, Program, Ready};
 
 /// The nursery.
@@ -30,7 +32,7 @@ impl Nursery {
     pub fn refill(&mut self) {
         let missing = self.ready.as_ref().is_none_or(|ready| !ready.is_alive());
         if let Some(program) = self.program.as_ref().filter(|_| missing) {
-            self.ready = start(program).ok();
+            self.ready = start(program, Namespaces::NONE).ok();
         }
     }
 
@@ -44,9 +46,11 @@ impl Nursery {
             .program
             .as_ref()
             .ok_or("this supervisor has no program to start machines with")?;
-        let ready = match self.ready.take().filter(Ready::is_alive) {
+        // One that waits has threads already, and shares our namespaces with them.
+        let waits = self.ready.take_if(|_| machine.namespaces.is_empty());
+        let ready = match waits.filter(Ready::is_alive) {
             Some(ready) => Ok(ready),
-            None => start(program),
+            None => start(program, machine.namespaces),
         };
         let launch = ready.and_then(|ready| ready.create(machine));
         let launch = launch.map_err(|error| error.to_string())?;
@@ -57,8 +61,9 @@ impl Nursery {
     }
 }
 
-fn start(program: &MachineProgram) -> Result<Ready, LaunchError> {
+fn start(program: &MachineProgram, namespaces: Namespaces) -> Result<Ready, LaunchError> {
     Ready::start(&Program {
+        namespaces,
         kvm: program.kvm.as_fd(),
         body: Body::Exec(&program.path, &program.args),
     })

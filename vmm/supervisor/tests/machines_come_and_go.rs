@@ -26,6 +26,7 @@ fn machine() -> NewMachine {
         },
         placement: Placement::default(),
         agent: None,
+        namespaces: host::Namespaces::NONE,
         restart: Restart::No,
     }
 }

@@ -26,7 +26,7 @@ pub enum HierarchyVerb {
     Mount {
         /// Its name
         name: String,
-        /// What its groups mean: cpuset, cpuacct, cpu, debug
+        /// What its groups mean: cpuset, cpuacct, cpu, freezer, memory, ns, debug
         #[arg(value_name = "SUBSYSTEM")]
         subsystems: Vec<String>,
         /// Print the effects, and change nothing

@@ -227,6 +227,7 @@ fn would_run(path: &Path, host: &HostResources) -> Vec<Check> {
         spec.machines.len()
     );
     let mut checks = vec![Check::new("spec", State::Good, found)];
+    checks.extend(namespaces(&spec, checks::namespaces_allowed()));
     let exclusive = exclusive_cpus(&spec, &framework);
     if !exclusive.is_empty() {
         checks.push(match checks::outsiders(&exclusive, &[], SCAN_BOUND) {
@@ -235,6 +236,25 @@ fn would_run(path: &Path, host: &HostResources) -> Vec<Check> {
         });
     }
     checks
+}
+
+/// The machines of a spec that are to have namespaces of their own, if any are.
+fn namespaces(spec: &Spec, allowed: bool) -> Option<Check> {
+    let mut machines = spec.machines.iter();
+    let first = machines.find(|machine| !machine.namespaces.is_empty())?;
+    let found = format!(
+        "machine {} is to have its own {}",
+        first.name, first.namespaces
+    );
+    Some(match allowed {
+        true => Check::new("namespaces", State::Good, format!("{found}, and can")),
+        false => Check::new(
+            "namespaces",
+            State::Refused,
+            format!("{found}, which takes CAP_SYS_ADMIN"),
+        )
+        .advise("run as root, or leave `namespaces` out"),
+    })
 }
 
 /// The CPUs of the groups that a spec makes exclusive.
@@ -348,6 +368,24 @@ mod tests {
             descriptors((Some(1024), Some(524_288))).found,
             "1024 open files now, 524288 after raising the limit"
         );
+    }
+
+    #[test]
+    fn namespaces_that_could_not_be_entered_stand_in_the_way() {
+        let spec = |more: &str| {
+            let text = format!(
+                "[vm.web]\nmemory = '4M'\nvcpus = 1\nguest = {{ tiny = ['exit'] }}\n{more}"
+            );
+            let host = topology(&[0], &[&[0]]).resources;
+            spec::understand(Path::new("s.toml"), &text, &host).unwrap()
+        };
+        assert_eq!(namespaces(&spec(""), false), None);
+        let own = spec("namespaces = ['net', 'uts']");
+        let refused = namespaces(&own, false).unwrap();
+        assert_eq!(refused.state, State::Refused);
+        let found = "machine web is to have its own uts, net, which takes CAP_SYS_ADMIN";
+        assert_eq!(refused.found, found);
+        assert_eq!(namespaces(&own, true).unwrap().state, State::Good);
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use anyhow::Context;
+use host::Namespaces;
 use hv::Hypervisor;
-use supervisor::{Body, Launch, LaunchError, NewMachine, Placement, Program, Ready, Restart};
+use supervisor::{Body, Launch, LaunchError, Program, Ready};
 
 use crate::cli::RunArgs;
 use crate::machine_process;
@@ -34,11 +35,11 @@ impl Nursery {
             program: args.machine_program.clone(),
             first: None,
         };
-        nursery.first = Some(nursery.start()?);
+        nursery.first = Some(nursery.start(Namespaces::NONE)?);
         Ok(nursery)
     }
 
-    fn start(&self) -> Result<Ready, LaunchError> {
+    fn start(&self, namespaces: Namespaces) -> Result<Ready, LaunchError> {
         let body = match &self.program {
             Some(path) => Body::Exec(path, &[]),
             None => Body::Fork(&machine_process::live),
@@ -46,6 +47,7 @@ impl Nursery {
         Ready::start(&Program {
             kvm: self.kvm.as_fd(),
             body,
+            namespaces,
         })
     }
 
@@ -55,19 +57,12 @@ impl Nursery {
     /// Those that were started by then are killed.
     pub fn launch_all(mut self, machines: &[MachineSpec]) -> anyhow::Result<Vec<Launch>> {
         let launch = |machine: &MachineSpec| {
-            let ready = match self.first.take() {
+            // The first has threads already, and shares our namespaces with them.
+            let ready = match self.first.take_if(|_| machine.namespaces.is_empty()) {
                 Some(ready) => ready,
-                None => self.start()?,
+                None => self.start(machine.namespaces)?,
             };
-            let kinds = machine.kinds().into_iter();
-            let by_kind = kinds.map(|kind| (kind, machine.groups_of(kind))).collect();
-            ready.create(NewMachine {
-                name: machine.name.clone(),
-                config: machine.config.clone(),
-                placement: Placement { by_kind },
-                agent: machine.agent.clone(),
-                restart: Restart::No,
-            })
+            ready.create(machine.to_new())
         };
         let launches: Result<Vec<_>, _> = machines.iter().map(launch).collect();
         launches.context("no machine was let run")

@@ -78,6 +78,7 @@ pub fn difference<'a>(spec: &'a Spec, now: &Known) -> Result<Wanted<'a>, ApplyEr
         gone,
         amend,
     } = machines::difference(spec, &target, &now.machines);
+    machines::keep_homes(spec, &replace, &now.framework, &mut target)?;
     let new: Vec<&MachineSpec> = start
         .iter()
         .copied()

@@ -1,6 +1,7 @@
 //! Would all of it be granted? Asked of the framework itself, so that there is one set of rules.
 
-use container_core::{Command, Credentials, Event, Framework, Refusal, TaskName, Tid};
+use container_core::{Command, Credentials, Event, Framework, Refusal, TaskKind, TaskName, Tid};
+use supervisor::Births;
 
 use super::{Change, MachineSpec, Spec, SpecError};
 
@@ -53,27 +54,36 @@ impl Spec {
     ) -> Result<(), SpecError> {
         let mut commands = Vec::new();
         let mut origins = Vec::new();
+        // No thread has one of these: the kernel's are below 2^22.
+        let mut unused = u32::MAX;
+        let mut tid = || {
+            unused -= 1;
+            Tid(unused)
+        };
         for machine in machines {
-            for kind in machine.kinds() {
-                let task = framework.allocate_task();
-                let name = TaskName {
-                    machine: machine.name.clone(),
-                    kind,
+            let new = machine.to_new();
+            let control = tid();
+            let births = Births::new(framework, &new, control)
+                .map_err(|refusal| self.refuse(machine.line, refusal.to_string()))?;
+            let mut kinds = machine.kinds();
+            births.sort(&mut kinds, |kind| *kind);
+            for kind in kinds {
+                let tid = match kind {
+                    TaskKind::Control => control,
+                    _ => tid(),
                 };
-                origins.push((machine.line, name.clone()));
-                commands.push(Command::Fork {
-                    task,
-                    name: name.clone(),
-                    // No thread has it: the kernel's are below 2^22.
-                    tid: Tid(u32::MAX - commands.len() as u32),
-                    parent: None,
-                });
-                for place in machine.places_of(kind) {
-                    origins.push((place.line, name.clone()));
-                    commands.push(Command::Attach {
-                        group: place.group.clone(),
-                        task,
+                let task = framework.allocate_task();
+                for command in births.of(kind, task, tid, None) {
+                    let name = TaskName {
+                        machine: machine.name.clone(),
+                        kind,
+                    };
+                    let placed = machine.places_of(kind).iter().find(|place| match &command {
+                        Command::Attach { group, .. } => *group == place.group,
+                        _ => false,
                     });
+                    origins.push((placed.map_or(machine.line, |place| place.line), name));
+                    commands.push(command);
                 }
             }
         }

@@ -19,6 +19,7 @@
 //! groups = ["placement:/gold"]           # of all its tasks
 //! agent = "delegate"                     # what its guest may do below them
 //! vsock = { path = "web.sock" }          # relative to the spec file
+//! namespaces = ["net", "mount"]          # of its process's own
 //! restart = "on-failure"                 # or "always"; left out: "no"
 //!
 //! [vm.web.task.vcpu1]
@@ -108,6 +109,9 @@ pub struct Machine {
     pub agent: Option<Spanned<Scalar>>,
     /// The guest's sockets on the host.
     pub vsock: Option<Vsock>,
+    /// Namespaces that its process has of its own: `uts`, `ipc`, `net`, `mount`.
+    #[serde(default)]
+    pub namespaces: Vec<Spanned<String>>,
     /// When it is started anew: `no`, `on-failure` or `always`; left out, `no`.
     pub restart: Option<Spanned<Scalar>>,
     /// Exceptions for single tasks, by name: `vcpu1`.

@@ -2,6 +2,7 @@
 
 use container_core::{GroupPath, MachineName, TaskKind};
 use firmware::script::Script;
+use host::Namespace;
 use link::{Guest, MAX_VCPUS, MachineConfig};
 use supervisor::{AgentAccess, Restart};
 use toml::Spanned;
@@ -48,7 +49,7 @@ pub(super) fn machine(
         memory_bytes,
         vcpus: count,
         guest: Guest::Tiny {
-            script: script(source, &name, lines, count)?,
+            script: script(source, &name, lines, count, memory_bytes)?,
         },
         vsock: channel::device(source, &name, vm.vsock.as_ref(), vm.agent.is_some())?,
     };
@@ -64,6 +65,13 @@ pub(super) fn machine(
         Ok(AgentAccess { access, roots })
     });
     let agent = agent.transpose()?;
+    let own = |kind: &Spanned<String>| {
+        kind.get_ref().parse::<Namespace>().map_err(|why| {
+            let message = format!("namespaces of machine {name}: {why}");
+            source.refuse(kind.span(), message)
+        })
+    };
+    let namespaces = vm.namespaces.iter().map(own).collect::<Result<_, _>>()?;
     let restart = restart(source, &name, vm.restart.as_ref())?;
     let places = places(source, tree, &name, line, count, &groups, &vm.task)?;
     Ok(MachineSpec {
@@ -71,6 +79,7 @@ pub(super) fn machine(
         line,
         config,
         agent,
+        namespaces,
         restart,
         places,
     })
@@ -135,6 +144,7 @@ fn script(
     name: &MachineName,
     lines: &[Spanned<String>],
     vcpus: u16,
+    memory_bytes: u64,
 ) -> Result<Vec<u8>, SpecError> {
     let texts: Vec<&str> = lines.iter().map(|line| line.get_ref().as_str()).collect();
     let script = Script::parse(&texts).map_err(|error| {
@@ -144,6 +154,17 @@ fn script(
         let message = format!("machine {name}: script line {number}, {text:?}: {problem}");
         source.refuse(line.span(), message)
     })?;
+    let touches_more =
+        |text: &&str| Script::parse(&[text]).is_ok_and(|one| one.memory_bytes() > memory_bytes);
+    if let Some(at) = texts.iter().position(touches_more) {
+        let message = format!(
+            "machine {name}: script line {}, {:?}: touches up to byte {} of a memory of {memory_bytes}",
+            at + 1,
+            texts[at],
+            script.memory_bytes(),
+        );
+        return Err(source.refuse(lines[at].span(), message));
+    }
     let Some(absent) = script.max_vcpu().filter(|number| *number >= vcpus) else {
         return Ok(script.encode());
     };

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use container_core::{Command, GroupPath, HostResources, MachineName, TaskKind};
 
+use host::Namespaces;
 use supervisor::{AgentAccess, NewMachine, Placement, Restart};
 
 pub use body::machine_from_json;
@@ -65,6 +66,8 @@ pub struct MachineSpec {
     pub config: link::MachineConfig,
     /// What its guest's agent may do; None where it has none.
     pub agent: Option<AgentAccess>,
+    /// Namespaces that its process has of its own.
+    pub namespaces: Namespaces,
     /// When it is started anew.
     pub restart: Restart,
     /// For each kind of task but KVM's helpers, its group in each hierarchy.
@@ -102,6 +105,7 @@ impl MachineSpec {
                 by_kind: kinds.map(|kind| (kind, self.groups_of(kind))).collect(),
             },
             agent: self.agent.clone(),
+            namespaces: self.namespaces,
             restart: self.restart,
         }
     }

@@ -230,6 +230,8 @@ fn list(machines: Vec<Machine>) -> String {
 /// A machine with all that is known of it, then its tasks.
 fn portrait(machine: &Machine, mut tasks: Vec<Task>) -> String {
     let after = |ns: Option<u64>| ns.map(time).unwrap_or_default();
+    let memory = machine.resident_bytes.zip(machine.committed_bytes);
+    let memory = memory.map(|(held, most)| format!("{} of {}", bytes(held), bytes(most)));
     let facts = [
         ("machine", machine.name.clone()),
         ("state", machine.state.clone()),
@@ -240,6 +242,7 @@ fn portrait(machine: &Machine, mut tasks: Vec<Task>) -> String {
         ("ended after", after(machine.ended_after_ns)),
         ("end", machine.end.clone().unwrap_or_default()),
         ("process clock", after(machine.witness_ns)),
+        ("memory", memory.unwrap_or_default()),
         (
             "peak memory",
             machine.peak_resident_bytes.map(bytes).unwrap_or_default(),

@@ -98,7 +98,7 @@ const REFUSALS: [(&str, &str); 11] = [
     ("408", "ETIMEDOUT: the body did not come"),
     (
         "409",
-        "EEXIST, EBUSY, ESTALE, ENOSPC, EIO and others: not as things are. EIO is the host's refusal",
+        "EEXIST, EBUSY, ESTALE, ENOSPC, ENOMEM, EIO and others: not as things are. EIO is the host's refusal",
     ),
     ("410", "ENODEV: it was removed meanwhile"),
     ("413", "E2BIG: too much"),

@@ -66,7 +66,7 @@ fn status_of(errno: &str) -> StatusCode {
         "ENODEV" => StatusCode::GONE,
         "E2BIG" => StatusCode::PAYLOAD_TOO_LARGE,
         "EAGAIN" => StatusCode::SERVICE_UNAVAILABLE,
-        "EEXIST" | "EBUSY" | "ESTALE" | "ENOTEMPTY" | "ENOSPC" | "EIO" | "ETIMEDOUT" => {
+        "EEXIST" | "EBUSY" | "ESTALE" | "ENOTEMPTY" | "ENOSPC" | "ENOMEM" | "EIO" | "ETIMEDOUT" => {
             StatusCode::CONFLICT
         }
         _ => StatusCode::UNPROCESSABLE_ENTITY,
@@ -168,6 +168,7 @@ mod tests {
             EISDIR,
             EINVAL,
             ENOSPC,
+            ENOMEM,
             EIO,
             ERANGE,
             ENAMETOOLONG,

@@ -182,7 +182,7 @@ pub fn command(command: &Command, framework: &Framework) -> api::Command {
             task: task_name(&task),
             subsystem,
         },
-        Command::Fork { .. } | Command::Exit { .. } => {
+        Command::Fork { .. } | Command::Reserve { .. } | Command::Exit { .. } => {
             unreachable!("tasks are born and end unasked: no client has a word for {command:?}")
         }
     }

@@ -9,15 +9,15 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use container_core::{Command, Credentials, GroupPath, TaskId, TaskKind, TaskName, Tid};
-use host::TaskDirectory;
+use container_core::{Credentials, TaskId, TaskKind, TaskName, Tid};
+use host::{ProcessMemory, TaskDirectory};
 use link::{Thread, ThreadKind, ToMachine};
 
 use super::machines::{Machine, MachineId, State};
 use super::tasks::Task;
 use super::{Keeper, Then};
 use crate::runner::Job;
-use crate::{Launch, wire};
+use crate::{Births, Launch, NewMachine, wire};
 
 /// From a machine's start to its announcement.
 const BIRTH_LIMIT: Duration = Duration::from_secs(10);
@@ -74,17 +74,28 @@ impl Keeper {
             Ok(directory) => directory,
             Err(why) => return self.kill(id, format!("lied about its threads: {why}")),
         };
+        match machine.process.as_ref().map(ProcessMemory::open) {
+            Some(Ok(memory)) => machine.memory = Some(memory),
+            Some(Err(error)) => {
+                return self.kill(id, format!("its memory cannot be watched: {error}"));
+            }
+            None => return,
+        }
+        if let Err(why) = has_its_namespaces(&machine.asked, &directory) {
+            return self.kill(id, why);
+        }
+        let (asked, pid) = (machine.asked.clone(), machine.pid);
+        let births = match Births::new(&self.framework, &asked, Tid(pid)) {
+            Ok(births) => births,
+            Err(refusal) => return self.kill(id, refusal.to_string()),
+        };
+        let mut threads = threads.to_vec();
+        births.sort(&mut threads, |thread| task_kind(thread.kind));
         let mut commands = Vec::new();
         for thread in threads {
-            let born = self.born_task(
-                id,
-                &directory,
-                task_kind(thread.kind),
-                Tid(thread.tid),
-                None,
-            );
-            match born {
-                Ok((_, mut birth)) => commands.append(&mut birth),
+            let (kind, tid) = (task_kind(thread.kind), Tid(thread.tid));
+            match self.born_task(id, &directory, kind, tid) {
+                Ok(task) => commands.append(&mut births.of(kind, task, tid, None)),
                 Err(why) => return self.kill(id, why),
             }
         }
@@ -96,15 +107,14 @@ impl Keeper {
         self.begin(&Credentials::ROOT, &commands, Then::Place(id));
     }
 
-    /// Take a verified thread in: its record, and the commands of its birth.
+    /// Take a verified thread in; it is yet to be born.
     pub(super) fn born_task(
         &mut self,
         id: MachineId,
         directory: &TaskDirectory,
         kind: TaskKind,
         tid: Tid,
-        parent: Option<TaskId>,
-    ) -> Result<(TaskId, Vec<Command>), String> {
+    ) -> Result<TaskId, String> {
         let machine = self.machines.get_mut(id).ok_or("no such machine")?;
         let name = TaskName {
             machine: machine.name().clone(),
@@ -118,19 +128,7 @@ impl Keeper {
         let task = self.framework.allocate_task();
         self.tasks.insert(task, record);
         machine.tasks.insert(kind, task);
-        let attach = |group: &GroupPath| Command::Attach {
-            group: group.clone(),
-            task,
-        };
-        let mut commands = vec![Command::Fork {
-            task,
-            name,
-            tid,
-            parent,
-        }];
-        let groups = machine.asked.placement.groups_of(kind);
-        commands.extend(groups.iter().map(attach));
-        Ok((task, commands))
+        Ok(task)
     }
 
     /// All threads of a machine stand in their groups, pinned.
@@ -236,6 +234,21 @@ fn verified(machine: &Machine, threads: &[Thread]) -> Result<TaskDirectory, Stri
     }
 }
 
+/// Whether every thread of the process is in namespaces of exactly those kinds that were asked for.
+fn has_its_namespaces(asked: &NewMachine, directory: &TaskDirectory) -> Result<(), String> {
+    let wanted = asked.namespaces;
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    match host::own_namespaces(directory) {
+        Ok(own) if own == wanted => Ok(()),
+        Ok(own) => Err(format!(
+            "was to have namespaces of its own of the kinds {wanted}, and has {own}"
+        )),
+        Err(error) => Err(format!("its namespaces cannot be seen: {error}")),
+    }
+}
+
 /// The framework's word for a kind of thread.
 pub(super) fn task_kind(kind: ThreadKind) -> TaskKind {
     match kind {
@@ -279,5 +292,26 @@ mod tests {
             complete(2, &threads(&all[..3])),
             Err("control is missing".into())
         );
+    }
+
+    #[test]
+    fn a_process_that_is_not_in_the_namespaces_it_was_to_have_is_found_out() {
+        let own = host::Process::open(std::process::id()).unwrap();
+        let directory = TaskDirectory::open(&own).unwrap();
+        let asked = |kinds: &[host::Namespace]| {
+            let namespaces = kinds.iter().copied().collect();
+            let machine = crate::keeper::stage::new_machine("web");
+            has_its_namespaces(
+                &NewMachine {
+                    namespaces,
+                    ..machine
+                },
+                &directory,
+            )
+        };
+        assert_eq!(asked(&[]), Ok(()));
+        let why = asked(&[host::Namespace::Net, host::Namespace::Uts]).unwrap_err();
+        let rule = "was to have namespaces of its own of the kinds uts, net, and has none";
+        assert_eq!(why, rule);
     }
 }

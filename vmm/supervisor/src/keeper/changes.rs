@@ -55,7 +55,12 @@ impl Keeper {
             .and_then(|()| self.framework.plan(by, commands));
         let plan = match plan {
             Ok(plan) => plan,
-            Err(refusal) => return reply.send(Err(refusal.into())),
+            Err(refusal) => {
+                if !dry_run {
+                    self.framework.count_failure(&refusal);
+                }
+                return reply.send(Err(refusal.into()));
+            }
         };
         let effects = self.named(plan.effects());
         if !dry_run {
@@ -114,7 +119,10 @@ impl Keeper {
         let began = Instant::now();
         match self.framework.plan(by, commands) {
             Ok(plan) => self.carry_out(plan, then, began),
-            Err(refusal) => self.failed(then, refusal.into()),
+            Err(refusal) => {
+                self.framework.count_failure(&refusal);
+                self.failed(then, refusal.into());
+            }
         }
     }
 

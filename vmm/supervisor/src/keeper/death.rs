@@ -10,7 +10,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use container_core::{Command, Credentials, Nanoseconds, TaskId, TaskKind, Usage};
+use container_core::{
+    Command, Credentials, GroupPath, HierarchyName, Nanoseconds, TaskId, TaskKind, Usage,
+};
 use host::{Exit, Settlement, Thread};
 use link::{HaltCause, ThreadKind};
 
@@ -19,6 +21,7 @@ use super::machines::{self, KEPT_ENDED, MachineId, State};
 use super::tasks::{Task, in_cycles};
 use super::{Keeper, Then};
 use crate::Notice;
+use crate::births::NS;
 
 /// How long a thread that is said to have ended may still be listed by the kernel.
 const ENDING_LIMIT: Duration = Duration::from_secs(2);
@@ -129,7 +132,7 @@ impl Keeper {
         for machine in machines {
             self.close_bills(machine, &gone);
         }
-        self.exit(&gone);
+        self.exit(&gone, None);
     }
 
     /// Close the bills of threads that are gone, by their counters' last word, but never past what the
@@ -204,6 +207,7 @@ impl Keeper {
         machine.state = State::Ended;
         machine.times.ended = Some(host::monotonic_ns());
         machine.directory = None;
+        machine.memory = None;
         machine.go_at = None;
         let end = match (&machine.verdict, reaped.map(|reaped| reaped.exit)) {
             (Some(verdict), _) => verdict.clone(),
@@ -224,7 +228,8 @@ impl Keeper {
             }
         }
         self.wait_with_restart(id);
-        self.exit(&living);
+        let home = self.home_to_remove(id);
+        self.exit(&living, home);
         while let Some(surplus) = self.machines.surplus(KEPT_ENDED) {
             self.forget(surplus);
         }
@@ -317,11 +322,39 @@ impl Keeper {
             .map_or(Nanoseconds(0), |task| task.usage.usage)
     }
 
-    fn exit(&mut self, tasks: &[TaskId]) {
-        if !tasks.is_empty() {
-            let commands: Vec<_> = tasks.iter().map(|&task| Command::Exit { task }).collect();
-            self.begin(&Credentials::ROOT, &commands, Then::Nothing);
+    /// Let tasks exit, and remove a group that they leave, unless something else is in it.
+    fn exit(&mut self, tasks: &[TaskId], home: Option<GroupPath>) {
+        if tasks.is_empty() {
+            return;
         }
+        let mut commands: Vec<_> = tasks.iter().map(|&task| Command::Exit { task }).collect();
+        if let Some(group) = home {
+            commands.push(Command::Rmdir { group });
+            if self.framework.plan(&Credentials::ROOT, &commands).is_err() {
+                commands.pop();
+            }
+        }
+        self.begin(&Credentials::ROOT, &commands, Then::Nothing);
+    }
+
+    /// The group that a machine with namespaces was cloned into, where nobody has asked to be told when it is empty: who
+    /// has asked removes it, as a release agent does, and may want to read its bill before.
+    fn home_to_remove(&self, id: MachineId) -> Option<GroupPath> {
+        let machine = self.machines.get(id)?;
+        let control = machine.tasks.get(&TaskKind::Control)?;
+        let name = format!("node_{}", machine.pid);
+        let hierarchies = self.framework.hierarchies().into_iter();
+        let with_ns = hierarchies.filter(|hierarchy| hierarchy.subsystems.contains(&NS));
+        let with_ns: Vec<HierarchyName> = with_ns.map(|hierarchy| hierarchy.name).collect();
+        let groups = self.framework.task(*control)?.groups.into_iter();
+        let mut homes = groups.filter(|group| {
+            with_ns.contains(group.hierarchy()) && group.name() == Some(name.as_str())
+        });
+        let home = homes
+            .next()
+            .filter(|_| !machine.asked.namespaces.is_empty())?;
+        let asked = self.framework.group(&home).ok()?.notify_on_release;
+        (!asked).then_some(home)
     }
 
     /// The supervisor ends: kill what lives, and leave no zombie.

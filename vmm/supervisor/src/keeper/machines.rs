@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use container_core::{MachineName, TaskId, TaskKind};
-use host::{Process, TaskDirectory};
+use host::{Process, ProcessMemory, TaskDirectory};
 
 use super::hold::Hold;
 use super::views::Sight;
@@ -49,6 +49,8 @@ pub struct Machine {
     pub process: Option<Process>,
     /// Its threads as the kernel lists them.
     pub directory: Option<TaskDirectory>,
+    /// What it holds of the host's memory; None before its birth and after its end.
+    pub memory: Option<ProcessMemory>,
     /// Where it is in its life.
     pub state: State,
     /// All its vCPUs are out of the guest by order.
@@ -88,6 +90,7 @@ impl Machine {
             pid: process.pid(),
             process: Some(process),
             directory: None,
+            memory: None,
             state: State::Starting,
             paused: false,
             hold: Hold::default(),

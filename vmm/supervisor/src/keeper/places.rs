@@ -9,6 +9,7 @@ use container_core::{Credentials, Event, GroupPath, TaskId};
 use super::lifecycle::may;
 use super::restart::wants_restart;
 use super::{Amendment, ChangeError, Keeper};
+use crate::births::hierarchy_of_ns;
 
 impl Keeper {
     /// Note what a commit has moved, where a host asked for it, and the groups that have another name, whoever gave it.
@@ -27,9 +28,15 @@ impl Keeper {
             return;
         };
         let kind = task.name.kind;
-        if let Some(machine) = self.machines.get_mut(task.machine) {
-            machine.asked.placement.put(kind, to.clone());
+        let Some(machine) = self.machines.get_mut(task.machine) else {
+            return;
+        };
+        // The group that its namespaces gave it goes with this life of it, and so does all that is below.
+        let has_home = !machine.asked.namespaces.is_empty();
+        if has_home && hierarchy_of_ns(&self.framework).as_ref() == Some(to.hierarchy()) {
+            return;
         }
+        machine.asked.placement.put(kind, to.clone());
     }
 
     fn keep_name(&mut self, from: &GroupPath, to: &GroupPath) {

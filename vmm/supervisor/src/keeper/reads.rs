@@ -10,6 +10,8 @@ use crate::{EventId, NewMachine};
 
 /// How the control files begin that show what tasks have used.
 const BILL: &str = "cpuacct.";
+/// And those that show what machines hold.
+const MEMORY: &str = "memory.";
 
 /// The one that shows what a group's limit has come to.
 pub(super) const CPU_STAT: &str = "cpu.stat";
@@ -34,6 +36,9 @@ impl Keeper {
                     let group = self.framework.cpu_group(&group);
                     self.note_cpu_stat(group);
                 }
+                if file.starts_with(MEMORY) {
+                    self.note_memory();
+                }
                 reply.send(self.framework.read(&by, &group, &file));
             }
             Request::Tasks {
@@ -51,17 +56,20 @@ impl Keeper {
             Request::Known(reply) => reply.send(self.copy()),
             Request::Machine(name, reply) => {
                 let machine = self.machines.by_name(&name);
+                self.note_memory();
                 let machine = machine.and_then(|id| self.machines.get(id));
                 reply.send(machine.map(|machine| self.machine_row(machine)));
             }
             Request::Report(reply) => {
                 self.sample_all();
+                self.note_memory();
                 let events = self.log.kept().cloned().collect();
                 let state = self.state();
                 reply.send(Report { events, ..state });
             }
             Request::State(reply) => {
                 self.sample_all();
+                self.note_memory();
                 reply.send(self.state());
             }
             _ => unreachable!("every other request is taken before"),

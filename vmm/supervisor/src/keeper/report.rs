@@ -1,6 +1,6 @@
 //! What the keeper shows of itself, in the words of the management surfaces.
 
-use container_core::{Event, GroupInfo, TaskId, TaskInfo};
+use container_core::{Event, GroupInfo, MachineMemory, TaskId, TaskInfo, TaskKind};
 use management::{Group, Ledger, Report};
 
 use super::Keeper;
@@ -32,10 +32,10 @@ impl Keeper {
         let task = self.tasks.get(info.id);
         let counts = task.and_then(|task| task.counts);
         let kind = match info.name.kind {
-            container_core::TaskKind::Vcpu(_) => "vcpu",
-            container_core::TaskKind::Io => "io",
-            container_core::TaskKind::Control => "control",
-            container_core::TaskKind::Kvm(_) => "kvm",
+            TaskKind::Vcpu(_) => "vcpu",
+            TaskKind::Io => "io",
+            TaskKind::Control => "control",
+            TaskKind::Kvm(_) => "kvm",
         };
         management::Task {
             name: info.name.to_string(),
@@ -94,7 +94,12 @@ impl Keeper {
     }
 
     pub(super) fn machine_row(&self, machine: &Machine) -> management::Machine {
-        machine_row(machine, self.launching.contains_key(machine.name()))
+        let control = machine.tasks.get(&TaskKind::Control);
+        let memory = control
+            .filter(|_| machine.memory.is_some())
+            .map(|control| self.framework.memory(*control));
+        let launching = self.launching.contains_key(machine.name());
+        machine_row(machine, launching, memory)
     }
 
     fn ledger(&self) -> Ledger {
@@ -110,8 +115,12 @@ impl Keeper {
     }
 }
 
-/// A machine's row; `launching` where a process for its next life is being started.
-fn machine_row(machine: &Machine, launching: bool) -> management::Machine {
+/// A machine's row; `launching` where a process for its next life is being started, `memory` where it is looked at.
+fn machine_row(
+    machine: &Machine,
+    launching: bool,
+    memory: Option<MachineMemory>,
+) -> management::Machine {
     let after = |at: Option<u64>| at.map(|at| at.saturating_sub(machine.times.spawned));
     management::Machine {
         name: machine.name().to_string(),
@@ -134,6 +143,8 @@ fn machine_row(machine: &Machine, launching: bool) -> management::Machine {
         peak_resident_bytes: machine
             .settlement
             .map(|settlement| settlement.peak_resident_bytes),
+        committed_bytes: memory.map(|memory| memory.committed.0),
+        resident_bytes: memory.map(|memory| memory.resident.0),
         witnessed: machine.settlement.is_some(),
     }
 }

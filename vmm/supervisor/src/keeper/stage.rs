@@ -94,6 +94,7 @@ pub fn new_machine(name: &str) -> NewMachine {
         },
         placement: Placement::default(),
         agent: None,
+        namespaces: host::Namespaces::NONE,
         restart: Restart::No,
     }
 }
@@ -102,6 +103,7 @@ pub fn new_machine(name: &str) -> NewMachine {
 pub fn launch(machine: NewMachine) -> Launch {
     let kvm = File::open("/dev/null").unwrap();
     let ready = Ready::start(&Program {
+        namespaces: host::Namespaces::NONE,
         kvm: kvm.as_fd(),
         body: Body::Exec(Path::new("/bin/sleep"), &[OsString::from("60")]),
     });

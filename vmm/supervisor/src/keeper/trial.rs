@@ -14,12 +14,12 @@ use link::MAX_VCPUS;
 use super::lifecycle::Launching;
 use super::machines::{Machines, State};
 use super::{Keeper, PlannedBirth};
-use crate::NewMachine;
+use crate::{Births, NewMachine};
 
 /// Descriptors that the supervisor holds of a thread: its directory, its schedstat, its counter.
 const DESCRIPTORS_A_THREAD: u64 = 3;
-/// And of a machine beside its threads: link, console, two pidfds, the task directory, its agents' streams.
-const DESCRIPTORS_A_MACHINE: u64 = 9;
+/// And of a machine beside its threads: link, console, two pidfds, the task directory, its memory, its agents' streams.
+const DESCRIPTORS_A_MACHINE: u64 = 10;
 /// Threads beside the vCPUs: io, control, KVM's.
 const OTHER_THREADS: u64 = 4;
 /// What the supervisor needs for itself and its clients.
@@ -38,7 +38,10 @@ impl Keeper {
             self.framework.close_view(view);
         }
         let unborn = unborn(&self.machines, &self.launching);
-        tried_beside(&mut self.framework, &unborn, &[machine]).map(drop)
+        let tried = tried_beside(&mut self.framework, &unborn, &[machine]);
+        tried
+            .map(drop)
+            .inspect_err(|refusal| self.framework.count_failure(refusal))
     }
 
     /// The limit of open descriptors is a limit of machines: past it a counter or a link could not be opened. Those of
@@ -87,7 +90,7 @@ pub(super) fn open_view(
     };
     let view = framework.open_view(machine.name.clone(), agent.access, &agent.roots);
     view.map(Some)
-        .map_err(|refusal| about(&format!("the view of {}'s guest", machine.name), &refusal))
+        .map_err(|refusal| refusal.of(&format!("the view of {}'s guest", machine.name)))
 }
 
 /// The machines whose tasks are still to be born.
@@ -145,20 +148,20 @@ fn try_births(
     others: &[&NewMachine],
     machines: &[&NewMachine],
 ) -> Result<Vec<PlannedBirth>, Option<Refusal>> {
-    let mut births = Births::default();
+    let mut trial = Trial::default();
     for other in others {
-        births.add(framework, other);
+        trial.add(framework, other).map_err(|_| None)?;
     }
-    let (own_commands, own_tasks) = (births.commands.len(), births.planned.len());
+    let (own_commands, own_tasks) = (trial.commands.len(), trial.planned.len());
     for machine in machines {
-        births.add(framework, machine);
+        trial.add(framework, machine).map_err(Some)?;
     }
-    let plan = match framework.plan(&Credentials::ROOT, &births.commands) {
+    let plan = match framework.plan(&Credentials::ROOT, &trial.commands) {
         Ok(plan) => plan,
         Err(refusal) if refusal.command < own_commands => return Err(None),
         Err(refusal) => {
-            let name = &births.names[refusal.command];
-            return Err(Some(about(&format!("task {name}"), &refusal)));
+            let name = &trial.names[refusal.command];
+            return Err(Some(refusal.of(&format!("task {name}"))));
         }
     };
     let pins: HashMap<TaskId, CpuSet> = plan
@@ -169,7 +172,7 @@ fn try_births(
             _ => None,
         })
         .collect();
-    let own = births.planned.drain(own_tasks..);
+    let own = trial.planned.drain(own_tasks..);
     Ok(own
         .map(|(task, planned)| PlannedBirth {
             cpus: pins.get(&task).copied(),
@@ -180,44 +183,45 @@ fn try_births(
 
 /// Births to try, and whose each command is.
 #[derive(Default)]
-struct Births {
+struct Trial {
     commands: Vec<Command>,
     names: Vec<TaskName>,
     planned: Vec<(TaskId, PlannedBirth)>,
 }
 
-impl Births {
-    fn add(&mut self, framework: &mut Framework, machine: &NewMachine) {
+impl Trial {
+    fn add(&mut self, framework: &mut Framework, machine: &NewMachine) -> Result<(), Refusal> {
+        // No thread has it: the kernel's are below 2^22.
+        let mut unused = u32::MAX - self.commands.len() as u32;
+        let mut tid = || {
+            unused -= 1;
+            Tid(unused)
+        };
+        let control = tid();
+        let births = Births::new(framework, machine, control)?;
         let vcpus = (0..machine.config.vcpus).map(TaskKind::Vcpu);
-        for kind in vcpus.chain([TaskKind::Io, TaskKind::Control]) {
+        let mut kinds: Vec<_> = vcpus.chain([TaskKind::Io, TaskKind::Control]).collect();
+        births.sort(&mut kinds, |kind| *kind);
+        for kind in kinds {
+            let tid = if kind == TaskKind::Control {
+                control
+            } else {
+                tid()
+            };
             let task = framework.allocate_task();
+            self.commands.append(&mut births.of(kind, task, tid, None));
             let name = TaskName {
                 machine: machine.name.clone(),
                 kind,
             };
-            self.commands.push(Command::Fork {
-                task,
-                name: name.clone(),
-                // No thread has it: the kernel's are below 2^22.
-                tid: Tid(u32::MAX - self.commands.len() as u32),
-                parent: None,
-            });
-            let groups = machine.placement.groups_of(kind);
-            for group in groups {
-                let group = group.clone();
-                self.commands.push(Command::Attach { group, task });
-            }
             self.names.resize(self.commands.len(), name.clone());
             let planned = PlannedBirth {
                 task: name,
-                groups: groups.to_vec(),
+                groups: machine.placement.groups_of(kind).to_vec(),
                 cpus: None,
             };
             self.planned.push((task, planned));
         }
+        Ok(())
     }
-}
-
-fn about(what: &str, refusal: &Refusal) -> Refusal {
-    Refusal::new(refusal.errno, format!("{what}: {}", refusal.rule))
 }

@@ -1,14 +1,14 @@
 //! The watch: what is looked at again and again.
 //!
-//! Every second: where each thread is; cheap samples of all counters; held vCPUs, which are to use no time; each thread's
-//! affinity against what Pinfold set; each
+//! Every second: where each thread is; cheap samples of all counters, and of what each process has resident; held vCPUs,
+//! which are to use no time; each thread's affinity against what Pinfold set; each
 //! process's threads against those that are known; the CPUs the host allows us against those the
 //! framework counts on. What differs is reported and repaired. Between the rounds: threads that are about
 //! to be gone, births that are overdue, a `Go` that is held back.
 
 use std::time::{Duration, Instant};
 
-use container_core::{Credentials, Nanoseconds, TaskId, TaskKind, Tid};
+use container_core::{Credentials, MachineMemory, Nanoseconds, TaskId, TaskKind, Tid};
 use host::Thread;
 use link::VcpuCounts;
 use management::Drift;
@@ -18,6 +18,7 @@ use super::flight::Hands;
 use super::machines::{MachineId, State};
 use super::tasks::Task;
 use super::{Keeper, MAX_DRIFT, Then};
+use crate::Births;
 
 /// From one round to the next: drift is to be seen within two seconds.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
@@ -66,6 +67,8 @@ impl Keeper {
             self.kill_overdue(now);
             self.look_for_tasks();
             self.sample_all();
+            self.note_memory();
+            self.kill_swollen();
             self.look_at_held();
             self.close_interval(now);
             self.look_for_drift();
@@ -102,6 +105,45 @@ impl Keeper {
                     task.count(counts);
                 }
             }
+        }
+    }
+
+    /// Charge what each machine has resident now.
+    pub(super) fn note_memory(&mut self) {
+        for (_, machine) in self.machines.iter() {
+            let control = machine.tasks.get(&TaskKind::Control);
+            // One that has just died is uncharged by its exit.
+            if let (Some(&control), Some(memory)) = (control, &machine.memory)
+                && let Ok(resident) = memory.anonymous()
+            {
+                let _ = self.framework.charge_memory(control, resident);
+            }
+        }
+    }
+
+    /// Machines that hold more than was committed for them: their guest cannot, so their process is at fault, and the
+    /// limits of their groups count on it.
+    pub(super) fn kill_swollen(&mut self) {
+        let swollen: Vec<(MachineId, MachineMemory)> = self
+            .machines
+            .iter()
+            .filter(|(_, machine)| machine.state == State::Running && machine.memory.is_some())
+            .filter_map(|(id, machine)| {
+                let memory = self
+                    .framework
+                    .memory(*machine.tasks.get(&TaskKind::Control)?);
+                (memory.resident > memory.committed).then_some((id, memory))
+            })
+            .collect();
+        for (id, memory) in swollen {
+            let MachineMemory {
+                committed,
+                resident,
+            } = memory;
+            self.kill(
+                id,
+                format!("holds {resident} bytes of memory, and {committed} were committed for it"),
+            );
         }
     }
 
@@ -270,6 +312,11 @@ impl Keeper {
             return;
         };
         let parent = machine.tasks.get(&TaskKind::Control).copied();
+        let (asked, pid) = (machine.asked.clone(), machine.pid);
+        let births = match Births::new(&self.framework, &asked, Tid(pid)) {
+            Ok(births) => births,
+            Err(refusal) => return self.kill(id, refusal.to_string()),
+        };
         let (mut tasks, mut commands) = (Vec::new(), Vec::new());
         for &tid in strangers {
             let Some(machine) = self.machines.get(id) else {
@@ -282,9 +329,9 @@ impl Keeper {
                 return self.kill(id, format!("has over {MAX_STRANGERS} unannounced threads"));
             };
             // One that ended since it was listed is no stranger any more.
-            if let Ok((task, mut birth)) = self.born_task(id, &directory, kind, tid, parent) {
+            if let Ok(task) = self.born_task(id, &directory, kind, tid) {
                 tasks.push(task);
-                commands.append(&mut birth);
+                commands.append(&mut births.of(kind, task, tid, parent));
                 let text = format!("has an unannounced thread {}, taken in as {kind}", tid.0);
                 self.tell_of(id, "thread_found", &text);
             }

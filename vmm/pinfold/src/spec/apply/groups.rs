@@ -83,6 +83,7 @@ pub(super) fn change(
         Ok::<(), Refusal>(())
     };
     settings(way, true)?;
+    relax::memory(way, moves)?;
     carry_out(way, name, moves)?;
     remove(way, name, &is_wanted, true)?;
     if cpuset {
@@ -146,10 +147,12 @@ fn compared(
             "cpuacct.",
             "freezer.",
             "cpu.stat",
+            "memory.",
         ];
         let shown = ["tasks", "cgroup.events", "cpuset.sched_load_balance"];
         let is_shown = shows.iter().any(|start| file.starts_with(start));
-        *file == SELF_FREEZING || !shown.contains(file) && !is_shown
+        let said = [SELF_FREEZING, relax::MEMORY_LIMIT];
+        said.contains(file) || !shown.contains(file) && !is_shown
     };
     // The root's are the host's.
     let hosts = [
@@ -159,6 +162,7 @@ fn compared(
         QUOTA,
         PERIOD,
         SHARES,
+        relax::MEMORY_LIMIT,
     ];
     let is_root = group.is_root();
     let files = framework.files(group)?.into_iter().filter(is_state);

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use container_core::{Framework, GroupPath, HierarchyName, MachineName, ViewAccess};
-use supervisor::AgentAccess;
+use container_core::{
+    Command, Credentials, Framework, GroupPath, HierarchyName, MachineName, Refusal, TaskKind,
+    TaskName, ViewAccess,
+};
 use supervisor::api::KnownMachine;
 use supervisor::keeper::Amendment;
+use supervisor::{AgentAccess, Births};
 
 use super::Moves;
 use crate::spec::{MachineSpec, Spec};
@@ -138,6 +141,8 @@ fn otherwise(
         [agent_has, agent_wants].map(|agent| format!("agent {}", said(&agent)))
     } else if has != wants {
         [has, wants].map(|config| format!("vsock {}", vsock(config)))
+    } else if asked.namespaces != wanted.namespaces {
+        [asked.namespaces, wanted.namespaces].map(|kinds| format!("namespaces {kinds}"))
     } else {
         return None;
     };
@@ -145,6 +150,42 @@ fn otherwise(
     Some(format!(
         "machine {name} {has} with {was} and the spec says {is}"
     ))
+}
+
+/// The groups that living machines with namespaces of their own were cloned into are no difference: make them in the
+/// target as the machines did, by a birth and an end. Those of machines that are made anew go with these.
+pub(super) fn keep_homes(
+    spec: &Spec,
+    replace: &[(&MachineSpec, String)],
+    framework: &Framework,
+    target: &mut Framework,
+) -> Result<(), Refusal> {
+    let stays = |one: &&MachineSpec| !replace.iter().any(|(other, _)| other.name == one.name);
+    let machines = spec.machines.iter().filter(stays);
+    for machine in machines.filter(|one| !one.namespaces.is_empty()) {
+        let name = control(machine);
+        let Some(living) = framework
+            .task_by_name(&name)
+            .and_then(|id| framework.task(id))
+        else {
+            continue;
+        };
+        let new = machine.to_new();
+        let births = Births::new(target, &new, living.tid)?;
+        let task = target.allocate_task();
+        let mut commands = births.of(TaskKind::Control, task, living.tid, None);
+        commands.push(Command::Exit { task });
+        let plan = target.plan(&Credentials::ROOT, &commands)?;
+        target.commit(plan)?;
+    }
+    Ok(())
+}
+
+fn control(machine: &MachineSpec) -> TaskName {
+    TaskName {
+        machine: machine.name.clone(),
+        kind: TaskKind::Control,
+    }
 }
 
 /// Where the tasks of the spec's living machines are to go, by hierarchy.
@@ -159,8 +200,17 @@ pub(super) fn moves(spec: &Spec, framework: &Framework) -> BTreeMap<HierarchyNam
         let Some(machine) = machines.get(&task.name.machine) else {
             continue;
         };
+        // Below its group, where its namespaces have put it, it is where it is to be.
+        let named = framework.task_by_name(&control(machine));
+        let named = named.and_then(|control| framework.task(control));
+        let named = named.filter(|_| !machine.namespaces.is_empty());
+        let home = named.map(|control| format!("node_{}", control.tid));
+        let is_home = |at: &GroupPath, group: &GroupPath| {
+            at.parent().as_ref() == Some(group) && home.is_some() && at.name() == home.as_deref()
+        };
         for group in machine.groups_of(task.name.kind) {
-            if !task.groups.contains(&group) {
+            let is_in = |at: &GroupPath| *at == group || is_home(at, &group);
+            if !task.groups.iter().any(is_in) {
                 let hierarchy = moves.entry(group.hierarchy().clone()).or_default();
                 hierarchy.insert(task.id, group);
             }

@@ -7,7 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use container_core::{CpuSet, Framework, GroupInfo, GroupPath, HierarchyName, NodeSet, Refusal};
+use container_core::{
+    Bytes, CpuSet, Framework, GroupInfo, GroupPath, HierarchyName, NodeSet, Refusal,
+};
 
 use super::groups::by_parent;
 use super::{Moves, Way, read};
@@ -20,6 +22,9 @@ pub(super) const QUOTA: &str = "cpu.cfs_quota_us";
 pub(super) const PERIOD: &str = "cpu.cfs_period_us";
 pub(super) const SHARES: &str = "cpu.shares";
 const NO_QUOTA: &str = "-1";
+pub(super) const MEMORY_LIMIT: &str = "memory.limit_in_bytes";
+/// As it reads where there is none.
+const NO_LIMIT: &str = "9223372036854771712";
 
 const FLAGS: [&str; 2] = ["cpuset.cpu_exclusive", "cpuset.mem_exclusive"];
 const MAX_DEPTH: &str = "cgroup.max.depth";
@@ -192,6 +197,23 @@ pub(super) fn quotas(way: &mut Way<'_>, wanted: &[GroupPath]) -> Result<(), Refu
         };
         if differs(QUOTA)? || differs(PERIOD)? {
             way.set(group, QUOTA, NO_QUOTA)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lift the memory limits of the groups that a machine is to enter: those that leave may go later.
+pub(super) fn memory(way: &mut Way<'_>, moves: &Moves) -> Result<(), Refusal> {
+    for (task, to) in moves {
+        if way.scratch.memory(*task).committed == Bytes(0) {
+            continue;
+        }
+        let mut entered = Some(to.clone());
+        while let Some(group) = entered.filter(|group| !group.is_root()) {
+            if way.scratch.files(&group)?.contains(&MEMORY_LIMIT) {
+                way.set(&group, MEMORY_LIMIT, NO_LIMIT)?;
+            }
+            entered = group.parent();
         }
     }
     Ok(())

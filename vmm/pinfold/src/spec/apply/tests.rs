@@ -4,10 +4,11 @@ mod properties;
 mod refused;
 mod ways;
 
-use container_core::{Command, TaskName, Tid};
+use container_core::{Command, GroupPath, TaskId, TaskKind, Tid};
 
 use super::*;
 use crate::spec::understand;
+use supervisor::Births;
 use supervisor::api::KnownMachine;
 
 /// Six CPUs, one memory node.
@@ -44,23 +45,20 @@ fn commit(framework: &mut Framework, commands: &[Command]) -> Result<(), Refusal
 }
 
 fn born(now: &mut Known, machine: &MachineSpec) {
-    let mut commands = Vec::new();
-    for kind in machine.kinds() {
-        let task = now.framework.allocate_task();
-        let name = TaskName {
-            machine: machine.name.clone(),
-            kind,
-        };
-        let tid = Tid(1000 + task.0 as u32);
-        commands.push(Command::Fork {
-            task,
-            name,
-            tid,
-            parent: None,
-        });
-        let groups = machine.groups_of(kind).into_iter();
-        commands.extend(groups.map(|group| Command::Attach { group, task }));
-    }
+    let new = machine.to_new();
+    let mut tasks = machine
+        .kinds()
+        .into_iter()
+        .map(|kind| (kind, now.framework.allocate_task()))
+        .collect::<Vec<_>>();
+    let tid = |task: TaskId| Tid(1000 + task.0 as u32);
+    let control = tasks.iter().find(|(kind, _)| *kind == TaskKind::Control);
+    let births = Births::new(&now.framework, &new, tid(control.unwrap().1)).unwrap();
+    births.sort(&mut tasks, |(kind, _)| *kind);
+    let births = tasks
+        .iter()
+        .flat_map(|(kind, task)| births.of(*kind, *task, tid(*task), None));
+    let commands: Vec<Command> = births.collect();
     commit(&mut now.framework, &commands).unwrap();
     now.machines.push(KnownMachine {
         asked: machine.to_new(),

@@ -55,13 +55,13 @@ fn a_bad_machine_is_refused_with_its_line_and_both_operands() {
             "vcpus = 2",
             "disks = []",
             "a.toml:4: `disks` is not in this release of Pinfold: unknown key `disks`, expected one of \
-             `memory`, `vcpus`, `guest`, `groups`, `agent`, `vsock`, `restart`, `task`"
+             `memory`, `vcpus`, `guest`, `groups`, `agent`, `vsock`, `namespaces`, `restart`, `task`"
                 .into(),
         ),
         (
             "vcpus = 2",
             "cpus = 2",
-            "a.toml:4: unknown key `cpus`, expected one of `memory`, `vcpus`, `guest`, `groups`, `agent`, `vsock`, `restart`, `task`".into(),
+            "a.toml:4: unknown key `cpus`, expected one of `memory`, `vcpus`, `guest`, `groups`, `agent`, `vsock`, `namespaces`, `restart`, `task`".into(),
         ),
         (
             "vcpus = 2",
@@ -94,7 +94,7 @@ fn a_bad_machine_is_refused_with_its_line_and_both_operands() {
 #[test]
 fn a_bad_script_is_refused_at_the_line_of_its_line() {
     let script = |lines: &str| refused(&VM.replace("['exit']", &format!("[\n{lines}]")));
-    let verbs = "burn, sleep, print, exit, barrier, forever, halt, fault, reset, tree, roots, get, set, \
+    let verbs = "burn, sleep, print, exit, barrier, forever, halt, fault, reset, touch, tree, roots, get, set, \
                  mkdir, rmdir, attach, ping, exits, subscribe, unsubscribe, wait, collect, stamp, \
                  reconnect, disconnect, serve, send, receive, accept, rtt, flood, garbage, huge, \
                  half-open, unprivileged or badqueue";
@@ -115,6 +115,42 @@ fn a_bad_script_is_refused_at_the_line_of_its_line() {
         script("'exit',\n'vcpu1: exit',\n' vcpu5: exit'"),
         "a.toml:8: machine web: script line 3, \" vcpu5: exit\", is for vcpu5; its vCPUs are vcpu0 to vcpu1"
     );
+}
+
+#[test]
+fn a_script_that_touches_more_than_its_machine_has_is_refused_at_its_line() {
+    let script = |line: &str| VM.replace("'exit'", &format!("\n'{line}'"));
+    let refused = refused(&script("touch 61M"));
+    assert_eq!(
+        refused,
+        "a.toml:6: machine web: script line 1, \"touch 61M\": touches up to byte 68157440 of a memory of 67108864"
+    );
+    assert!(loaded(&script("touch 60M")).is_ok());
+}
+
+#[test]
+fn namespaces_that_a_machine_cannot_have_are_refused_with_the_reason() {
+    let own = |kinds: &str| VM.replace("guest", &format!("namespaces = [{kinds}]\nguest"));
+    for (kind, why) in [
+        ("pid", "could not announce its threads"),
+        ("user", "no right to what is passed on to it"),
+        (
+            "time",
+            "\"time\" is none that a machine can have of its own; uts, ipc, net and mount are",
+        ),
+    ] {
+        let refused = refused(&own(&format!("'net', '{kind}'")));
+        assert!(
+            refused.starts_with("a.toml:5: namespaces of machine web: ") && refused.ends_with(why),
+            "{refused}"
+        );
+    }
+    let spec = loaded(&own("'uts', 'ipc', 'net', 'mount'")).unwrap();
+    assert_eq!(
+        spec.machines[0].namespaces.to_string(),
+        "uts, ipc, net, mount"
+    );
+    assert!(loaded(VM).unwrap().machines[0].namespaces.is_empty());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::*;
 const MACHINES: &str = r#"[
     {"name":"web","pid":4711,"state":"running","spawned_ns":1,"born_after_ns":1200000,"go_after_ns":2000000,
      "first_output_after_ns":2143000,"ended_after_ns":null,"end":null,"witness_ns":null,"residual_ns":null,
-     "peak_resident_bytes":null,"witnessed":true},
+     "peak_resident_bytes":null,"committed_bytes":25165824,"resident_bytes":1572864,"witnessed":true},
     {"name":"db","pid":4712,"state":"ended","spawned_ns":1,"born_after_ns":1200000,"go_after_ns":2000000,
      "first_output_after_ns":null,"ended_after_ns":412345678,"end":"exit 0","witness_ns":676600000,"residual_ns":5,
      "peak_resident_bytes":2831155,"witnessed":true}
@@ -47,6 +47,14 @@ task      tid   used  waited
 db/vcpu0  4713  0     0
 ";
     assert_eq!(portrait(&machines[1], tasks), expected);
+}
+
+#[test]
+fn a_machine_that_lives_is_shown_with_what_it_holds_of_what_it_may() {
+    let machines: Vec<Machine> = serde_json::from_str(MACHINES).unwrap();
+    let shown = portrait(&machines[0], Vec::new());
+    let line = "memory                   1.5 MiB of 24.0 MiB\n";
+    assert!(shown.contains(line), "{shown}");
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn status(errno: Errno) -> u16 {
     match errno {
         EPERM | EACCES => 403,
         ENOENT | ESRCH => 404,
-        EEXIST | EBUSY | ESTALE | ENOSPC | EIO => 409,
+        EEXIST | EBUSY | ESTALE | ENOSPC | ENOMEM | EIO => 409,
         ENODEV => 410,
         E2BIG => 413,
         EINVAL | ERANGE | EOVERFLOW | ENOTDIR | EISDIR | ENAMETOOLONG => 422,

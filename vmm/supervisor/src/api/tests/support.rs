@@ -89,6 +89,7 @@ fn new_machine(name: &str) -> NewMachine {
         },
         placement: Placement::default(),
         agent: None,
+        namespaces: host::Namespaces::NONE,
         restart: Restart::No,
     }
 }

@@ -6,6 +6,7 @@ use container_core::{
 };
 use host::TaskDirectory;
 
+use crate::Births;
 use crate::keeper::machines::{Machine, State};
 use crate::keeper::stage::{self, group, mkdir, new_machine};
 use crate::keeper::{ChangeError, EventPage, Keeper, Planned, PlannedEffect, Request};
@@ -70,8 +71,11 @@ fn a_dry_run_says_what_the_change_then_does_and_changes_nothing() {
     let mut machine = Machine::new(new_machine("web"), process, 0);
     machine.state = State::Running;
     let id = keeper.machines.add(machine);
-    let born = keeper.born_task(id, &directory, TaskKind::Control, Tid(pid), None);
-    let (task, birth) = born.unwrap();
+    let born = keeper.born_task(id, &directory, TaskKind::Control, Tid(pid));
+    let task = born.unwrap();
+    let machine = keeper.machines.get(id).unwrap();
+    let births = Births::new(&keeper.framework, &machine.asked, Tid(pid)).unwrap();
+    let birth = births.of(TaskKind::Control, task, Tid(pid), None);
     let birth = keeper.framework.plan(&Credentials::ROOT, &birth).unwrap();
     keeper.framework.commit(birth).unwrap();
 

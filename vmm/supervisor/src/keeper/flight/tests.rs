@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use container_core::{
-    Command, CpuGroup, CpuLimits, Credentials, Cycles, Framework, HostResources, Nanoseconds,
-    Reading, Tid,
+    Bytes, Command, CpuGroup, CpuLimits, Credentials, Cycles, Framework, HostResources,
+    Nanoseconds, Reading, Tid,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -219,6 +219,8 @@ enum Op {
     Attach(&'static str, usize),
     Born(bool, Option<usize>),
     Exit(usize),
+    Reserve(usize, u64),
+    Clone(usize),
 }
 
 /// What is carried out.
@@ -268,6 +270,10 @@ fn ops() -> impl Strategy<Value = Op> {
         3 => (any::<bool>(), proptest::option::of(0..20usize))
             .prop_map(|(is_vcpu, parent)| Op::Born(is_vcpu, parent)),
         1 => (0..20usize).prop_map(Op::Exit),
+        3 => (0..20usize, 1..5u64).prop_map(|(task, pages)| Op::Reserve(task, pages * 4096)),
+        2 => (billed(), select(vec!["0", "8192", "16384", "-1"]))
+            .prop_map(|(group, limit)| Op::Write(group, "memory.limit_in_bytes", limit)),
+        2 => (0..20usize).prop_map(Op::Clone),
     ]
 }
 
@@ -316,10 +322,10 @@ fn resources(allowed: &str) -> HostResources {
     }
 }
 
-fn mount(hierarchy: &str, subsystem: &str) -> Command {
+fn mount(hierarchy: &str, subsystems: &[&str]) -> Command {
     Command::Mount {
         hierarchy: hierarchy.parse().unwrap(),
-        subsystems: vec![subsystem.into()],
+        subsystems: subsystems.iter().map(|name| name.to_string()).collect(),
     }
 }
 
@@ -353,21 +359,22 @@ impl World {
             host: FakeHost::default(),
             tasks: Vec::new(),
             change: Change::Commands(vec![
-                mount("b", "cpuacct"),
-                mount("f", "freezer"),
-                mount("c", "cpu"),
+                mount("b", &["cpuacct", "memory"]),
+                mount("f", &["freezer"]),
+                mount("n", &["ns"]),
+                mount("c", &["cpu"]),
             ]),
         };
         world.succeed();
         if !case.mounted_late {
-            world.change = Change::Commands(vec![mount("p", "cpuset")]);
+            world.change = Change::Commands(vec![mount("p", &["cpuset"])]);
             world.succeed();
         }
         for op in &case.before {
             world.choose(Vec::new(), std::slice::from_ref(op));
             world.succeed();
         }
-        world.choose(vec![mount("p", "cpuset")], &case.change);
+        world.choose(vec![mount("p", &["cpuset"])], &case.change);
         if let Some(allowed) = case.hotplug {
             world.change = Change::Host(allowed);
         }
@@ -412,6 +419,14 @@ impl World {
             }],
             Op::Exit(number) => vec![Command::Exit {
                 task: task(*number),
+            }],
+            Op::Reserve(number, bytes) => vec![Command::Reserve {
+                task: task(*number),
+                bytes: Bytes(*bytes),
+            }],
+            Op::Clone(number) => vec![Command::Clone {
+                task: task(*number),
+                subsystem: "ns".into(),
             }],
             Op::Born(is_vcpu, parent) => {
                 let parent = parent.map(task);
@@ -477,6 +492,7 @@ impl World {
                 Step::Complete => {
                     self.charge_sampled(host);
                     let thaws = flight.thaws();
+                    self.note_memory();
                     self.framework.commit(flight.into_plan()).unwrap();
                     thaws.into_iter().for_each(|task| host.thaw(task));
                     return Landing::Committed;
@@ -500,6 +516,15 @@ impl World {
                 };
                 self.framework.charge(*task, reading).unwrap();
             }
+        }
+    }
+
+    /// What is looked at while a flight is under way; the plan stays good.
+    fn note_memory(&mut self) {
+        let living = self.framework.tasks().filter(|task| task.alive);
+        for task in living.map(|task| task.id).collect::<Vec<_>>() {
+            let held = self.framework.memory(task).committed.0 / 2;
+            self.framework.charge_memory(task, Bytes(held)).unwrap();
         }
     }
 

@@ -7,6 +7,7 @@ use actor::Mailbox;
 use container_core::{Command, CpuSet, Credentials, GroupPath, HostResources, Tid};
 use host::TaskDirectory;
 
+use crate::Births;
 use crate::keeper::changes::Then;
 use crate::keeper::stage::{self, framework, keeper, launch, mkdir, new_machine, write};
 use crate::wire::Said;
@@ -168,13 +169,16 @@ fn with_machine() -> (Keeper, Mailbox<wire::Request>, MachineId, TaskId) {
     let cpus = cpus.map(|(file, value)| write("f:/a", &format!("cpuset.{file}"), value));
     let commands = [&[mount, mkdir("f:/a")][..], &cpus].concat();
     let (mut keeper, wire, _runner) = keeper(framework(&commands));
-    let process = launch(new_machine("web")).process;
+    let machine = new_machine("web");
+    let process = launch(machine.clone()).process;
     let (pid, directory) = (process.pid(), TaskDirectory::open(&process).unwrap());
-    let mut machine = Machine::new(new_machine("web"), process, 0);
-    machine.state = State::Placing;
-    let id = keeper.machines.add(machine);
-    let born = keeper.born_task(id, &directory, TaskKind::Vcpu(0), Tid(pid), None);
-    let (task, birth) = born.unwrap();
+    let mut placing = Machine::new(machine.clone(), process, 0);
+    placing.state = State::Placing;
+    let id = keeper.machines.add(placing);
+    let born = keeper.born_task(id, &directory, TaskKind::Vcpu(0), Tid(pid));
+    let task = born.unwrap();
+    let births = Births::new(&keeper.framework, &machine, Tid(pid)).unwrap();
+    let birth = births.of(TaskKind::Vcpu(0), task, Tid(pid), None);
     change(&mut keeper, &birth);
     (keeper, wire, id, task)
 }

@@ -1,6 +1,7 @@
 //! Machines that are made, started again and forgotten while their keeper runs.
 
 mod ends;
+mod limits;
 mod places;
 
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use crate::keeper::machines::{MachineId, State};
 use crate::keeper::stage::{self, group, mkdir, new_machine, write};
 use crate::keeper::{ChangeError, Keeper, Order};
 use crate::runner::Job;
-use crate::{NewMachine, Placement, wire};
+use crate::{Births, NewMachine, Placement, wire};
 
 const ROOT: Credentials = Credentials::ROOT;
 
@@ -92,10 +93,11 @@ impl Stage {
         let (pid, process) = (machine.pid, machine.process.as_ref().unwrap());
         let directory = TaskDirectory::open(process).unwrap();
         machine.state = State::Running;
-        let born = self
-            .keeper
-            .born_task(id, &directory, TaskKind::Control, Tid(pid), None);
-        let (task, birth) = born.unwrap();
+        let asked = machine.asked.clone();
+        let (control, tid) = (TaskKind::Control, Tid(pid));
+        let task = self.keeper.born_task(id, &directory, control, tid).unwrap();
+        let births = Births::new(&self.keeper.framework, &asked, tid).unwrap();
+        let birth = births.of(control, task, tid, None);
         let plan = self.keeper.framework.plan(&ROOT, &birth).unwrap();
         let events = self.keeper.framework.commit(plan).unwrap();
         self.keeper.record(events, None);

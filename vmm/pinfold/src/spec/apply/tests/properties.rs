@@ -111,19 +111,25 @@ fn vm() -> impl Strategy<Value = Vm> {
     (0..MACHINES.len(), groups).prop_map(|(machine, groups)| Vm { machine, groups })
 }
 
+/// Of no machine of 64M, of one, of two, or none.
+fn limit() -> impl Strategy<Value = &'static str> {
+    select(vec!["0", "72M", "72M", "144M", "-1"])
+}
+
 fn is_valid(text: &str) -> bool {
     let spec = understand(std::path::Path::new("s.toml"), text, &host());
     spec.is_ok_and(|spec| spec.check(&mut Framework::new(host())).is_ok())
 }
 
 /// A spec of what of these is allowed together: each is added as it is, or with less, or not at all.
-fn valid(files: &[Files], billing: &[&str], vms: &[Vm]) -> String {
+fn valid(files: &[Files], billing: &[(&str, &str)], vms: &[Vm]) -> String {
     let mut text = "[hierarchy.p]\nsubsystems = ['cpuset', 'cpu']\n".to_owned();
     if !billing.is_empty() {
-        text.push_str("[hierarchy.b]\nsubsystems = ['cpuacct']\n");
+        text.push_str("[hierarchy.b]\nsubsystems = ['cpuacct', 'memory']\n");
     }
-    for group in billing {
-        let more = format!("{text}[group.'b:/{group}']\n");
+    for (group, limit) in billing {
+        let files = format!("files = {{ 'memory.limit_in_bytes' = '{limit}' }}");
+        let more = format!("{text}[group.'b:/{group}']\n{files}\n");
         text = if is_valid(&more) { more } else { text };
     }
     let mut groups = vec!["/"];
@@ -141,8 +147,8 @@ fn valid(files: &[Files], billing: &[&str], vms: &[Vm]) -> String {
     {
         let (name, vcpus) = MACHINES[*machine];
         let [vcpu, io, one] = [0, 1, 2].map(|which| at[which].get(&groups));
-        let bill = billing.first().filter(|_| at[3].index(2) == 1);
-        let bill = bill.map_or_else(String::new, |group| format!("'b:/{group}'"));
+        let bill = billing.get(at[3].index(3));
+        let bill = bill.map_or_else(String::new, |(group, _)| format!("'b:/{group}'"));
         let more = format!(
             "{text}[vm.{name}]\nmemory = '64M'\nvcpus = {vcpus}\nguest = {{ tiny = ['forever'] }}\n\
              [vm.{name}.groups]\nall = [{bill}]\nvcpu = ['p:{vcpu}']\nio = ['p:{io}']\n\
@@ -157,10 +163,12 @@ prop_compose! {
     fn specs()(
         files in proptest::collection::vec(files(), 0..12),
         billing in proptest::sample::subsequence(vec!["s", "t"], 0..=2),
+        limits in [limit(), limit()],
         vms in proptest::collection::vec(vm(), 0..5),
     ) -> String {
         let mut files = files;
         files.sort_by_key(|files| files.path);
+        let billing: Vec<(&str, &str)> = billing.into_iter().zip(limits).collect();
         valid(&files, &billing, &vms)
     }
 }

@@ -81,7 +81,7 @@ fn a_thread_whose_birth_was_refused_is_let_go_with_its_machine() {
     let directory = TaskDirectory::open(machine.process.as_ref().unwrap()).unwrap();
     let born = stage
         .keeper
-        .born_task(web, &directory, TaskKind::Control, Tid(pid), None);
+        .born_task(web, &directory, TaskKind::Control, Tid(pid));
     drop((born.unwrap(), directory));
     stage.ends(web, "its threads could not be placed");
     assert_eq!(held_of(pid), 0);

@@ -192,3 +192,60 @@ fn a_rehearsal_finds_what_would_be_refused_and_leaves_no_trace() {
     assert_eq!(stage.keeper.framework.snapshot(), before);
     assert!(stage.asked_for().is_none());
 }
+
+#[test]
+fn the_group_that_its_namespaces_gave_a_machine_is_not_where_it_is_started_again() {
+    let mut stage = Stage::new();
+    let tree = Command::Mount {
+        hierarchy: "n".parse().unwrap(),
+        subsystems: vec!["ns".into()],
+    };
+    host_plans(&mut stage, vec![tree, mkdir("n:/a"), mkdir("b:/t")]);
+    let machine = with("web", |machine| {
+        machine.namespaces = [host::Namespace::Uts].into_iter().collect();
+        let groups = vec![group("n:/a"), group("b:/")];
+        machine.placement.by_kind.insert(TaskKind::Control, groups);
+    });
+    let (id, task) = running(&mut stage, machine);
+    let groups = stage.keeper.framework.task(task).unwrap().groups;
+    let home = groups
+        .into_iter()
+        .find(|group| group.path().contains("node_"));
+    let below = home.expect("a group of its own").child("below").unwrap();
+    let to = |group: container_core::GroupPath| Command::Attach { group, task };
+    let below_it = Command::Mkdir {
+        group: below.clone(),
+    };
+    host_plans(&mut stage, vec![below_it, to(below), to(group("b:/t"))]);
+    stage.ends(id, "exit 0");
+    assert_eq!(stage.order("web", Order::Start), None);
+    let again = stage.asked_for().expect("a process");
+    assert_eq!(control_of(&again), ["n:/a", "b:/t"]);
+}
+
+#[test]
+fn a_rehearsal_has_room_for_a_machine_once_another_has_ended_and_counts_no_failure() {
+    let mut stage = Stage::new();
+    let tree = Command::Mount {
+        hierarchy: "m".parse().unwrap(),
+        subsystems: vec!["memory".into()],
+    };
+    let limit = |mib: u32| write("m:/a", "memory.limit_in_bytes", &format!("{mib}M"));
+    host_plans(&mut stage, vec![tree, mkdir("m:/a"), limit(10)]);
+    running(&mut stage, in_group("web", "m:/a"));
+    let next = || vec![in_group("next", "m:/a")];
+    let crowded = stage.keeper.rehearse(&rehearsal(&[], vec![], next()));
+    assert_eq!(crowded.unwrap_err().errno, Errno::ENOMEM);
+    let done = stage.keeper.rehearse(&rehearsal(&["web"], vec![], next()));
+    assert_eq!(done.unwrap().births.len(), 3);
+    let wider = stage
+        .keeper
+        .rehearse(&rehearsal(&[], vec![limit(20)], next()));
+    assert_eq!(wider.unwrap().births.len(), 3);
+    let read = |file| {
+        let framework = &stage.keeper.framework;
+        framework.read(&ROOT, &group("m:/a"), file).unwrap()
+    };
+    assert_eq!(read("memory.failcnt"), "0\n");
+    assert_eq!(read("memory.limit_in_bytes"), format!("{}\n", 10 << 20));
+}
