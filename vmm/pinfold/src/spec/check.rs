@@ -243,9 +243,9 @@ mod tests {
     #[test]
     fn what_no_subsystem_knows_is_refused_at_its_line() {
         refused(
-            "[hierarchy.p]\nsubsystems = [\n'memory']",
+            "[hierarchy.p]\nsubsystems = [\n'blkio']",
             "a.toml:3: ",
-            &["\"memory\"", "cpuset", "(EINVAL)"],
+            &["\"blkio\"", "cpuset", "(EINVAL)"],
         );
         let file = |file: &str| cpuset(&format!("[group.'p:/a']\nfiles = {{ {file} }}"));
         refused(

@@ -112,7 +112,7 @@ mod tests {
             expected
         );
 
-        let refused = asked("[hierarchy.p]\nsubsystems = ['memory']", &known).unwrap_err();
+        let refused = asked("[hierarchy.p]\nsubsystems = ['blkio']", &known).unwrap_err();
         assert!(refused.detail.starts_with("/etc/s.toml:2: "), "{refused:?}");
         assert_eq!((refused.status, &*refused.errno), (422, "EINVAL"));
         known.machines.push(supervisor::api::KnownMachine {
