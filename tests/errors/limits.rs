@@ -9,6 +9,9 @@ const LIMIT: &str = "limits";
 const ABOVE: &[&str] = &["a limit above the root of this view refuses it"];
 const NOT_TOLD: &str = "limits above its root are not described to a guest";
 
+const WITH_MEMORY: &[Op] = &[Mount("m", &["memory"]), Mkdir("m:", "a")];
+const NOT_GUESTS: &str = "guests have no files of memory";
+
 const PAGE: &str = ascii(&[b'0'; 4096]);
 const PAST_PAGE: &str = ascii(&[b'0'; 4097]);
 /// As long as a list may be, and longer: `0,0,0,…`.
@@ -163,4 +166,35 @@ pub const ROWS: &[Row] = &[
         Write("b:/home/t", "cgroup.max.descendants", "0"),
         "0",
     ),
+    taken(
+        LIMIT,
+        Write("m:/a", "memory.limit_in_bytes", "5000"),
+        "4096",
+    )
+    .after(WITH_MEMORY)
+    .host_only(NOT_GUESTS),
+    refused(
+        LIMIT,
+        Write("m:/a", "memory.limit_in_bytes", "abc"),
+        EINVAL,
+        &["memory.limit_in_bytes", "abc"],
+    )
+    .after(WITH_MEMORY)
+    .host_only(NOT_GUESTS),
+    refused(
+        LIMIT,
+        Write("m:/", "memory.limit_in_bytes", "4096"),
+        EINVAL,
+        &["memory.limit_in_bytes"],
+    )
+    .after(WITH_MEMORY)
+    .host_only(NOT_GUESTS),
+    refused(
+        LIMIT,
+        Write("m:/a", "memory.failcnt", "1"),
+        EINVAL,
+        &["memory.failcnt", "1"],
+    )
+    .after(WITH_MEMORY)
+    .host_only(NOT_GUESTS),
 ];

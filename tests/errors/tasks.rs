@@ -17,6 +17,9 @@ const fn not_a_vcpu(text: &'static [&'static str]) -> Answer {
     Refused(EINVAL, text)
 }
 
+const CONFINED: &str = "a move where ns is, but into an empty child";
+const WITH_NS: &[Op] = &[Mount("n", &["ns"]), Mkdir("n:", "a"), Mkdir("n:/a", "b")];
+
 pub const ROWS: &[Row] = &[
     refused(
         ATTACH_EMPTY,
@@ -203,4 +206,12 @@ pub const ROWS: &[Row] = &[
         &["p:/other", "user 1000"],
     )
     .by(User::Owner),
+    refused(
+        CONFINED,
+        Attach("n:/a/b", "db/vcpu0"),
+        EPERM,
+        &["db/vcpu0", "n:/a/b"],
+    )
+    .after(WITH_NS)
+    .host_only("the hierarchy of ns is in no view"),
 ];
