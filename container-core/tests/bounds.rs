@@ -121,6 +121,31 @@ fn a_mode_has_nine_bits() {
 }
 
 #[test]
+fn an_owner_keeps_a_group_or_gives_it_the_users_own_gid_and_no_other() {
+    let mut bench = Bench::new();
+    let chown = |uid, gid| Command::Chown {
+        group: group("p:/a"),
+        uid,
+        gid,
+        mode: 0o700,
+    };
+    bench.run(&[mkdir("p:/a"), chown(7, 9)]);
+    bench.by = Credentials {
+        uid: 7,
+        gid: 8,
+        ..Credentials::ROOT
+    };
+    bench.run(&[chown(7, 9)]);
+    for (uid, gid) in [(7, 10), (6, 9), (6, 8), (0, 0)] {
+        assert_eq!(bench.refused(chown(uid, gid)), Errno::EPERM, "{uid}:{gid}");
+    }
+    bench.run(&[chown(7, 8)]);
+    assert_eq!(bench.refused(chown(7, 9)), Errno::EPERM, "given away");
+    bench.by.uid = 6;
+    assert_eq!(bench.refused(chown(7, 8)), Errno::EPERM, "not the owner");
+}
+
+#[test]
 fn what_a_guest_writes_reaches_a_subsystem_that_has_no_range_of_its_own() {
     let mut bench = Bench::new();
     bench.run(&[
