@@ -159,3 +159,21 @@ impl Core {
         self.group_of(task, self.groups[group].hierarchy)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_a_path_is_not_to_be_foreseen() {
+        let host = || HostResources {
+            allowed_cpus: "0".parse().unwrap(),
+            present_cpus: "0".parse().unwrap(),
+            possible_cpus: 1,
+            mems: "0".parse().unwrap(),
+        };
+        let (one, other) = (Core::new(host()), Core::new(host()));
+        let mut paths = (0..8).map(|n| format!("/a{n}"));
+        assert!(paths.any(|path| one.path_hash(DUMMY, &path) != other.path_hash(DUMMY, &path)));
+    }
+}

@@ -142,12 +142,39 @@ impl<T> Index<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::slab::Slab;
+
+    #[test]
+    fn neighbours_have_hashes_far_apart_and_several_numbers_have_one_by_their_order() {
+        let hashes: BTreeSet<u32> = (0..1000).map(|key| hash(key) >> 16).collect();
+        assert!(hashes.len() > 900, "only {} of 1000", hashes.len());
+        let pairs = (0..30).flat_map(|one| (0..30).map(move |other| [one, other]));
+        let hashes: BTreeSet<u32> = pairs.map(|pair| hash_all(pair.into_iter())).collect();
+        assert_eq!(hashes.len(), 900);
+    }
+
+    #[test]
+    fn a_table_is_at_most_seven_eighths_full_and_no_larger_than_that_takes() {
+        let mut slab = Slab::new();
+        let mut index = Index::new();
+        for number in 1..=500 {
+            index.insert(hash(number), slab.insert(number));
+            let places = index.places.len();
+            let smallest = (SMALLEST..)
+                .find(|places| places.is_power_of_two() && index.len() * 8 <= places * 7);
+            assert_eq!(Some(places), smallest, "for {number}");
+        }
+        let places = index.places.len() as u32;
+        for place in 0..places {
+            let first = (u32::MAX / places + 1) * place;
+            assert_eq!(index.home(first), place as usize);
+        }
+    }
 
     proptest! {
         /// Hashes of four bits collide all the time, and wrap around the end of the table.

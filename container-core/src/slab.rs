@@ -235,3 +235,82 @@ impl<T: Linked> List<T> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn entries_keep_their_ids_over_many_pieces_and_free_slots_are_taken_first() {
+        let mut slab = Slab::new();
+        let count = PIECE * 2 + 3;
+        let ids: Vec<Id<usize>> = (0..count).map(|number| slab.insert(number)).collect();
+        assert_eq!(slab.pieces.len(), 3);
+        assert!(ids.iter().map(|id| id.index()).eq(0..count));
+        assert!(
+            slab.iter()
+                .map(|(id, entry)| (id.index(), *entry))
+                .eq((0..count).map(|n| (n, n)))
+        );
+        assert!(
+            slab.iter()
+                .rev()
+                .map(|(id, _)| id)
+                .eq(ids.iter().rev().copied())
+        );
+
+        let gone = [ids[0], ids[PIECE], ids[count - 1]];
+        for id in gone {
+            assert_eq!(slab.remove(id), Some(id.index()));
+            assert_eq!(slab.get(id), None);
+            assert_eq!(slab.remove(id), None);
+        }
+        assert_eq!(slab.len(), count - 3);
+        assert_eq!(slab.iter().count(), count - 3);
+        let again: BTreeSet<Id<usize>> = (0..3).map(|_| slab.insert(7)).collect();
+        assert_eq!(again, BTreeSet::from(gone));
+        assert_eq!(slab.insert(8).index(), count, "no slot was free");
+        assert_eq!((slab[gone[1]], slab.len()), (7, count + 1));
+        slab[gone[1]] += 1;
+        assert_eq!(slab.get(gone[1]), Some(&8));
+    }
+
+    struct Entry(Node<Entry>);
+
+    impl Linked for Entry {
+        fn node(&self) -> &Node<Entry> {
+            &self.0
+        }
+
+        fn node_mut(&mut self) -> &mut Node<Entry> {
+            &mut self.0
+        }
+    }
+
+    #[test]
+    fn a_list_has_the_newest_first_and_lets_go_of_any_of_its_entries() {
+        for left_out in 0..4 {
+            let mut slab = Slab::new();
+            let mut list = List::new();
+            let ids: Vec<_> = (0..4)
+                .map(|_| slab.insert(Entry(Node::default())))
+                .collect();
+            for id in &ids {
+                list.push(&mut slab, *id);
+            }
+            assert!(list.iter(&slab).eq(ids.iter().rev().copied()));
+            list.unlink(&mut slab, ids[left_out]);
+            let rest = || ids.iter().rev().copied().filter(|id| *id != ids[left_out]);
+            assert!(list.iter(&slab).eq(rest()));
+            list.push(&mut slab, ids[left_out]);
+            let first = std::iter::once(ids[left_out]);
+            assert!(list.iter(&slab).eq(first.chain(rest())));
+            for id in &ids {
+                list.unlink(&mut slab, *id);
+            }
+            assert_eq!(list.iter(&slab).next(), None);
+        }
+    }
+}

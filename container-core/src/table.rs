@@ -259,3 +259,46 @@ impl TaskTable {
 fn place_of(tasks: &[(TaskKind, TaskSlot)], kind: TaskKind) -> Result<usize, usize> {
     tasks.binary_search_by_key(&kind, |(kind, _)| *kind)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Cycles, Nanoseconds};
+
+    fn dead(id: u64) -> Dead {
+        Dead {
+            id: TaskId(id),
+            name: "web/io".parse().unwrap(),
+            tid: Tid(7),
+            groups: Box::new([]),
+            usage: Usage {
+                usage: Nanoseconds(1 << id),
+                cycles: Cycles(0),
+            },
+        }
+    }
+
+    #[test]
+    fn only_so_many_of_the_dead_are_kept_and_the_sum_of_the_others() {
+        let mut tasks = TaskTable::new();
+        (0..5).for_each(|id| tasks.bury(dead(id)));
+        for (most, retired) in [(6, 0), (5, 0), (3, 0b11), (3, 0b11), (0, 0b11111)] {
+            tasks.retire(most);
+            assert_eq!(tasks.retired.usage.0, retired);
+            let kept: Vec<u64> = tasks.dead().map(|dead| dead.id.0).collect();
+            assert_eq!(kept, Vec::from_iter(5 - most.min(5) as u64..5));
+            for id in 0..5 {
+                let is_kept = kept.contains(&id);
+                assert_eq!(tasks.dead_task(TaskId(id)).is_some(), is_kept);
+            }
+        }
+    }
+
+    #[test]
+    fn the_hash_of_a_name_is_not_to_be_foreseen() {
+        let (one, other) = (TaskTable::new(), TaskTable::new());
+        let names = (0..8).map(|n| format!("m{n}").parse().unwrap());
+        let differ = |name| one.name_hash(&name) != other.name_hash(&name);
+        assert!(names.into_iter().any(differ));
+    }
+}

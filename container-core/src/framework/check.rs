@@ -7,6 +7,7 @@ use std::fmt::Write;
 use super::Framework;
 use crate::css_set::INIT_CSS_SET;
 use crate::group::DUMMY;
+use crate::subsystem::{CPUACCT, CPUSET, FREEZER, MEMORY};
 use crate::{GroupPath, Refusal, TaskId};
 
 impl Framework {
@@ -85,6 +86,7 @@ impl Framework {
         self.check_css_sets();
         self.check_groups();
         self.check_tasks();
+        self.check_states();
         self.check_freezing();
         let ledger = self.ledger();
         assert_eq!(
@@ -195,4 +197,22 @@ impl Framework {
             assert!(mates.contains(&task.tid), "{} is in its set", task.name);
         }
     }
+
+    /// A subsystem knows the groups of its hierarchy; of one that is gone it keeps nothing.
+    fn check_states(&self) {
+        let subsystems = &self.subsystems;
+        for (id, known) in [
+            (CPUSET, subsystems.cpuset.known_groups()),
+            (CPUACCT, subsystems.cpuacct.known_groups()),
+            (FREEZER, subsystems.freezer.known_groups()),
+            (MEMORY, subsystems.memory.known_groups()),
+        ] {
+            let (name, root) = (subsystems.get(id).name(), self.core.root_of(id));
+            let groups = self.core.subtree(root).count();
+            assert_eq!(known, groups, "groups that {name} has a state of");
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

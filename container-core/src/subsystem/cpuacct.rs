@@ -105,6 +105,11 @@ impl Cpuacct {
         }
     }
 
+    /// For tests: the groups that it has a state of.
+    pub fn known_groups(&self) -> usize {
+        self.accounts.len()
+    }
+
     pub fn account(&self, group: GroupId) -> &Account {
         self.accounts.get(group)
     }
@@ -257,5 +262,41 @@ impl Subsystem for Cpuacct {
 
     fn dump(&self) -> String {
         self.accounts.dump()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slab::Id;
+
+    fn with(account: Account) -> Cpuacct {
+        let mut cpuacct = Cpuacct::new();
+        cpuacct.accounts.insert(Id::FIRST, account);
+        cpuacct
+    }
+
+    #[test]
+    #[should_panic = "all of it is some CPU's"]
+    fn time_of_no_cpu_is_seen() {
+        let total = Usage {
+            usage: Nanoseconds(1),
+            ..Usage::ZERO
+        };
+        let account = Account {
+            total,
+            ..Account::default()
+        };
+        with(account).check_parts();
+    }
+
+    #[test]
+    #[should_panic = "account.system <= account.total.usage.0"]
+    fn more_time_in_the_kernel_than_in_all_is_seen() {
+        let account = Account {
+            system: 1,
+            ..Account::default()
+        };
+        with(account).check_parts();
     }
 }

@@ -181,7 +181,7 @@ pub trait Subsystem: CloneSubsystem + Send + Sync {
     /// The group leaves its tree; it may still come back through [`undo`](Self::undo).
     fn css_offline(&mut self, _cx: &mut Context<'_>, _group: GroupId, _parent: GroupId) {}
 
-    /// The group will not come back.
+    /// The group will not come back. Told to every subsystem, also of groups that it never knew.
     fn css_free(&mut self, _group: GroupId) {}
 
     /// May the task enter? If no subsystem objects, the move cannot fail any more.
@@ -407,6 +407,11 @@ impl<T: Clone + Debug> CssTable<T> {
     /// Every group's state.
     pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
         self.states.iter().flatten()
+    }
+
+    /// Groups that have a state.
+    pub(crate) fn len(&self) -> usize {
+        self.all().count()
     }
 
     /// Every group's state, to be changed outside any batch.

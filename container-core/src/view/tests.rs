@@ -40,6 +40,24 @@ fn a_path_that_no_group_of_a_view_can_have_is_refused_in_the_guests_own_words() 
 }
 
 #[test]
+fn a_path_has_1024_bytes_and_not_one_more_however_it_came_to_be() {
+    let above = |bytes: usize| {
+        let path = format!("pp:/{0}/{0}/{0}/", "x".repeat(255));
+        let name = "y".repeat(bytes - path.len());
+        path + &name
+    };
+    let root: GroupPath = "pp:/".parse().unwrap();
+    for (bytes, fits) in [(1020, true), (1021, true), (1022, true), (1023, false)] {
+        let child = view_path(&above(bytes)).child("z");
+        assert_eq!(child.is_ok(), fits, "{bytes} and two more");
+        let on_host: GroupPath = format!("{}/z", above(bytes)).parse().unwrap();
+        assert_eq!(ViewPath::of(&on_host, &root), child.ok());
+        let whole = above(bytes + 2);
+        assert_eq!(whole.parse::<ViewPath>().is_ok(), fits);
+    }
+}
+
+#[test]
 fn a_path_goes_to_the_host_and_back_under_every_root() {
     for root in ["p:/", "p:/gold", "p:/gold/web"] {
         let root: GroupPath = root.parse().unwrap();

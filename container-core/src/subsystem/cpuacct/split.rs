@@ -69,3 +69,49 @@ impl Split {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(split: &Split) -> Vec<u64> {
+        split.shown(4).collect()
+    }
+
+    #[test]
+    fn what_was_too_much_comes_off_its_own_cpu_first_then_off_the_lowest() {
+        let mut split = Split::default();
+        for cpu in [2, 0, 3] {
+            split.add(cpu, 10);
+        }
+        split.take(2, 4);
+        assert_eq!(shown(&split), [10, 0, 6, 10]);
+        split.take(2, 9);
+        assert_eq!(shown(&split), [7, 0, 0, 10]);
+        split.take(1, 8);
+        assert_eq!(shown(&split), [0, 0, 0, 9]);
+    }
+
+    #[test]
+    fn what_was_read_before_a_reset_is_given_back_last_and_then_its_mark_comes_down() {
+        let mut split = Split::default();
+        split.add(0, 10);
+        split.reset();
+        split.add(1, 5);
+        split.take(0, 6);
+        assert_eq!(shown(&split), [0, 0, 0, 0]);
+        split.add(0, 1);
+        assert_eq!(shown(&split), [1, 0, 0, 0], "nothing later is hidden");
+        split.reset();
+        split.take(0, 4);
+        split.add(0, 2);
+        assert_eq!(shown(&split), [2, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_cpu_that_was_billed_nothing_has_no_part() {
+        let mut split = Split::default();
+        split.add(3, 0);
+        assert!(split.parts.is_empty());
+    }
+}
