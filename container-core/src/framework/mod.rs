@@ -117,7 +117,7 @@ impl Framework {
     /// The same, with subsystems beside those that the framework comes with.
     ///
     /// # Panics
-    /// For more than ten of them, and for one whose name or a file's is taken.
+    /// For more than nine of them, and for one whose name or a file's is taken.
     pub fn with_subsystems(host: HostResources, others: Vec<Box<dyn Subsystem>>) -> Framework {
         let core = Core::new(host);
         let mut framework = Framework {

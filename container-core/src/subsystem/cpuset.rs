@@ -14,6 +14,7 @@
 //! The rules and their errnos are those of validate_change() and friends in kernel/cgroup/cpuset.c
 //! and cpuset-v1.c. "Exclusive" means among the groups of the framework.
 
+mod reserving;
 mod rules;
 mod seats;
 
@@ -47,12 +48,6 @@ pub(crate) struct State {
         reason = "eight bytes where there are none, so that a state is a cache line"
     )]
     reserving: Option<Box<BTreeSet<GroupId>>>,
-}
-
-impl State {
-    fn reserving(&self) -> impl Iterator<Item = &GroupId> {
-        self.reserving.iter().flat_map(|children| children.iter())
-    }
 }
 
 /// Bytes of a written list (kernel: max_write_len of cpuset.cpus).
@@ -246,35 +241,6 @@ impl Cpuset {
         *self.states.edit(group) = trial;
         self.note_reserving(cx.core, group);
         Ok(())
-    }
-
-    fn note_in_parent(&mut self, parent: GroupId, group: GroupId, reserves: bool) {
-        let known = self.state(parent).reserving().any(|child| *child == group);
-        if known == reserves {
-            return;
-        }
-        let children = &mut self.states.edit(parent).reserving;
-        match reserves {
-            true => {
-                children.get_or_insert_default().insert(group);
-            }
-            false => {
-                let others = children.take().map(|mut children| {
-                    children.remove(&group);
-                    children
-                });
-                *children = others.filter(|others| !others.is_empty());
-            }
-        }
-    }
-
-    /// Have the parent know whether this child forbids its siblings something now.
-    fn note_reserving(&mut self, core: &Core, group: GroupId) {
-        let Some(parent) = core.groups[group].parent else {
-            return;
-        };
-        let reserves = self.state(group).reserves();
-        self.note_in_parent(parent, group, reserves);
     }
 }
 
