@@ -112,6 +112,7 @@ impl Framework {
             Event::TaskMoved { .. }
             | Event::Mounted { .. }
             | Event::Unmounted { .. }
+            | Event::Remounted { .. }
             | Event::TaskBorn { .. }
             | Event::TaskExited { .. } => None,
         }
