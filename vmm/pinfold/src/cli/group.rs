@@ -55,7 +55,7 @@ pub enum GroupVerb {
     },
     /// Print a control file, or the names of all
     #[command(
-        after_help = "Examples:\n  pinfold group get billing:/tenant-a cpuacct.usage\n  pinfold group get placement:/gold cpuset.cpus\n  pinfold group get placement:/gold\n  pinfold group get billing:/tenant-a cgroup.events --wait='populated 1'"
+        after_help = "With --wait='populated 1' cgroup.events is printed when nobody is left in the group or below.\n\nExamples:\n  pinfold group get billing:/tenant-a cpuacct.usage\n  pinfold group get placement:/gold cpuset.cpus\n  pinfold group get placement:/gold\n  pinfold group get billing:/tenant-a cgroup.events --wait"
     )]
     Get {
         /// Of this group
