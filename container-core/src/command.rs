@@ -20,6 +20,12 @@ pub enum Command {
     },
     /// Unmount a hierarchy; one with child groups stays alive and listed.
     Unmount { hierarchy: HierarchyName },
+    /// Give a hierarchy without child groups exactly this set of subsystems. It keeps its name, its
+    /// root and who is in it; the set that it has is no change.
+    Remount {
+        hierarchy: HierarchyName,
+        subsystems: Vec<String>,
+    },
     /// Make a group. Owner, mode, notify_on_release and cgroup.clone_children are the parent's.
     Mkdir { group: GroupPath },
     /// Remove a group that has neither tasks nor children.

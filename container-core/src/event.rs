@@ -13,6 +13,11 @@ pub enum Event {
     Mounted { hierarchy: HierarchyName },
     /// A hierarchy was unmounted; it lives on where it has child groups.
     Unmounted { hierarchy: HierarchyName },
+    /// A hierarchy has another set of subsystems, by name.
+    Remounted {
+        hierarchy: HierarchyName,
+        subsystems: Vec<&'static str>,
+    },
     /// A group was made, by mkdir or by clone.
     GroupCreated { group: GroupPath },
     /// A group was removed.

@@ -131,3 +131,27 @@ fn the_hierarchy_of_ns_is_in_no_view() {
     let seen: Vec<String> = seen.iter().map(|root| root.hierarchy.to_string()).collect();
     assert_eq!(seen, ["b"]);
 }
+
+/// Nor where it becomes that only later, and again once it is not any more.
+#[test]
+fn a_hierarchy_that_is_remounted_with_ns_leaves_every_view() {
+    let mut bench = Bench::new();
+    bench.run(&[mount("x", &[])]);
+    let (web, hierarchy) = ("web".parse().unwrap(), "x".parse().unwrap());
+    let view = bench
+        .framework
+        .open_view(web, ViewAccess::Delegate, &[group("x:/")]);
+    let view = view.unwrap();
+    let tree = |bench: &Bench| bench.framework.view_tree(view, &hierarchy, None, 10);
+    assert!(tree(&bench).is_ok());
+    bench.run(&[remount("x", &["ns"])]);
+    assert_eq!(tree(&bench).unwrap_err().errno, ENODEV);
+    assert!(bench.framework.view_roots(view).is_empty());
+    let web = bench.fork("web/control", None);
+    let (_, events) = bench.run(&[clone(web, "ns")]);
+    let seen = (0..events.len()).flat_map(|event| bench.framework.views_of(event));
+    assert_eq!(seen.count(), 0);
+    let child = format!("x:/node_{}", bench.framework.task(web).unwrap().tid);
+    bench.run(&[exit(web), rmdir(&child), remount("x", &[])]);
+    assert!(tree(&bench).is_ok());
+}

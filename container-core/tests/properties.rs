@@ -53,6 +53,8 @@ enum Place {
 enum Op {
     Mount(&'static str),
     Unmount(&'static str),
+    /// With `debug`, or without; of the others, those that it has.
+    Remount(&'static str, bool),
     Mkdir(Place, &'static str),
     Rmdir(Place),
     Rename(Place, &'static str),
@@ -120,6 +122,8 @@ fn ops() -> impl Strategy<Value = Op> {
     prop_oneof![
         2 => select(HIERARCHIES.to_vec()).prop_map(Op::Mount),
         1 => select(HIERARCHIES.to_vec()).prop_map(Op::Unmount),
+        2 => (select(HIERARCHIES.to_vec()), any::<bool>())
+            .prop_map(|(hierarchy, debug)| Op::Remount(hierarchy, debug)),
         8 => (places(), names()).prop_map(|(place, name)| Op::Mkdir(place, name)),
         12 => places().prop_map(Op::Rmdir),
         1 => (places(), names()).prop_map(|(place, to)| Op::Rename(place, to)),
@@ -160,6 +164,22 @@ fn mounting(hierarchy: &str) -> Command {
         "m" => mount("m", &["memory"]),
         "n" => mount("n", &["ns"]),
         _ => mount("x", &["cpu"]),
+    }
+}
+
+fn remounting(hierarchy: &str, debug: bool) -> Command {
+    let Command::Mount {
+        hierarchy,
+        mut subsystems,
+    } = mounting(hierarchy)
+    else {
+        unreachable!("a mount is one");
+    };
+    subsystems.retain(|name| name != "debug");
+    subsystems.extend(debug.then(|| "debug".to_owned()));
+    Command::Remount {
+        hierarchy,
+        subsystems,
     }
 }
 

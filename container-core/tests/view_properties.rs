@@ -190,7 +190,10 @@ fn is_outside(village: &Village, command: &Command) -> bool {
         Command::Exit { task } | Command::Clone { task, .. } => task_is_apart(*task),
         Command::Mkdir { group } => is_apart(&group.parent().unwrap()),
         Command::Rmdir { group } | Command::Chown { group, .. } => is_apart(group),
-        Command::Mount { .. } | Command::Unmount { .. } | Command::Reserve { .. } => false,
+        Command::Mount { .. }
+        | Command::Unmount { .. }
+        | Command::Remount { .. }
+        | Command::Reserve { .. } => false,
     }
 }
 

@@ -137,6 +137,63 @@ pub const ROWS: &[Row] = &[
     .after(&[Unmount("b")])
     .guest(GONE, HANDLE),
     refused(
+        "remount",
+        Remount("x", &["nosuch"]),
+        EINVAL,
+        &[r#""nosuch""#, "cpuset"],
+    ),
+    refused("remount", Remount("x", &[]), ENOENT, &["named x"]),
+    refused(
+        "remount",
+        Remount("b", &["cpuacct"]),
+        ENOENT,
+        &["b is unmounted"],
+    )
+    .after(&[Unmount("b")]),
+    refused(
+        "remount",
+        Remount("x y", &[]),
+        EINVAL,
+        &[r#""x y""#, "[A-Za-z0-9._-]"],
+    ),
+    refused(
+        "remount",
+        Remount("p", &["cpuset"]),
+        EBUSY,
+        &[
+            "p has child groups",
+            "2 below",
+            "cpuset,debug",
+            "cannot have cpuset",
+        ],
+    ),
+    refused(
+        "remount",
+        Remount("b", &[]),
+        EBUSY,
+        &["b has child groups", "1 below", "cpuacct", "none"],
+    ),
+    refused(
+        "remount",
+        Remount("x", &["freezer", "cpuset"]),
+        EBUSY,
+        &["cpuset", "bound to p", "x"],
+    )
+    .after(&[Mount("x", &[])]),
+    refused(
+        "remount",
+        Remount("x", &["memory"]),
+        EBUSY,
+        &["memory", "bound to y", "x"],
+    )
+    .after(&[Mount("x", &["freezer"]), Mount("y", &["memory"])]),
+    taken("remount", Remount("p", &["debug", "cpuset", "debug"]), ""),
+    taken("remount", Remount("x", &["memory", "freezer"]), "").after(&[Mount("x", &["freezer"])]),
+    taken("remount", Remount("x", &["memory"]), "").after(&[Mount("x", &["freezer", "memory"])]),
+    taken("remount", Remount("x", &[]), "").after(&[Mount("x", &["freezer"])]),
+    taken("remount", Mount("y", &["freezer"]), "")
+        .after(&[Mount("x", &["freezer"]), Remount("x", &["memory"])]),
+    refused(
         "clone",
         Clone("web/vcpu0", "nosuch"),
         EINVAL,

@@ -28,6 +28,7 @@ use container_core::{Credentials, Errno};
 pub enum Op {
     Mount(&'static str, &'static [&'static str]),
     Unmount(&'static str),
+    Remount(&'static str, &'static [&'static str]),
     /// In this group, one of this name.
     Mkdir(&'static str, &'static str),
     Rmdir(&'static str),
@@ -111,7 +112,9 @@ pub struct Row {
 impl Row {
     const fn new(of: &'static str, op: Op, answer: Answer) -> Row {
         let guest = match op {
-            Op::Mount(..) | Op::Unmount(_) => Door::Lacks("hierarchies are the host's"),
+            Op::Mount(..) | Op::Unmount(_) | Op::Remount(..) => {
+                Door::Lacks("hierarchies are the host's")
+            }
             Op::Rename(..) => Door::Lacks("the channel has no rename"),
             Op::Chown(..) => Door::Lacks("a view has no owners"),
             Op::Clone(..) => Door::Lacks("the channel has no clone"),

@@ -112,6 +112,13 @@ pub const ROWS: &[Row] = &[
     refused(RIGHT, Unmount("b"), EPERM, &["only user 0", "user 1000"]).by(Owner),
     refused(
         RIGHT,
+        Remount("p", &["debug", "cpuset"]),
+        EPERM,
+        &["only user 0", "user 1000"],
+    )
+    .by(Owner),
+    refused(
+        RIGHT,
         Chown("p:/other", 1000, 100, 0o755),
         EPERM,
         &["owner 0", "p:/other", "1000"],

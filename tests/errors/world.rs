@@ -113,6 +113,10 @@ impl World {
             Op::Unmount(hierarchy) => Command::Unmount {
                 hierarchy: hierarchy.parse()?,
             },
+            Op::Remount(hierarchy, subsystems) => Command::Remount {
+                hierarchy: hierarchy.parse()?,
+                subsystems: subsystems.iter().map(ToString::to_string).collect(),
+            },
             Op::Mkdir(parent, name) => Command::Mkdir {
                 group: child(parent, name).parse()?,
             },

@@ -1,7 +1,9 @@
 //! `pinfold hierarchy` and `pinfold group`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use management::api::{Command, Plan, PlanRequest};
-use management::client::ClientError;
+use management::client::{ClientError, route};
 
 use crate::support::kernel::{affinity, assert_pinned};
 use crate::support::serve::Serve;
@@ -36,8 +38,32 @@ fn hierarchies_are_mounted_listed_and_unmounted() {
     serve.must(&["hierarchy", "umount", "billing"]);
     assert!(!serve.must(&["hierarchy", "ls"]).contains("billing"));
     serve.must_refuse(&["hierarchy", "umount", "billing"], "ENOENT");
+    // Another set of subsystems, while there are no groups.
+    let dry = [
+        "hierarchy",
+        "remount",
+        "placement",
+        "cpuset",
+        "memory",
+        "--dry-run",
+    ];
+    serve.must(&dry);
+    assert!(serve.must(&["hierarchy", "ls"]).contains("cpuset,debug"));
+    serve.must(&["hierarchy", "remount", "placement", "cpuset", "memory"]);
+    assert!(serve.must(&["hierarchy", "ls"]).contains("cpuset,memory"));
+    let events = serve.must(&["events"]);
+    let remounted = "placement remounted with the subsystems cpuset,memory";
+    assert!(events.contains(remounted), "{events}");
+    serve.must(&["hierarchy", "mount", "other", "debug"]);
+    let taken = ["hierarchy", "remount", "placement", "cpuset", "debug"];
+    serve.must_refuse(&taken, "debug is bound to other");
+    serve.must(&["hierarchy", "umount", "other"]);
+    serve.must(&taken);
+    serve.must_refuse(&["hierarchy", "remount", "billing"], "ENOENT");
     // One with groups lives on, and is mounted again with them.
     serve.must(&["group", "mkdir", "placement:/gold"]);
+    let other = ["hierarchy", "remount", "placement", "cpuset"];
+    serve.must_refuse(&other, "placement has child groups");
     serve.must(&["hierarchy", "umount", "placement"]);
     assert!(serve.must(&["hierarchy", "ls"]).contains("unmounted"));
     serve.must(&["hierarchy", "mount", "placement", "cpuset", "debug"]);
@@ -196,4 +222,70 @@ fn of_two_clients_that_change_one_group_at_once_the_later_is_told_that_it_is_sta
         Ok(()) => false,
     });
     assert_eq!(stale.count(), 1, "one of the two is in force");
+}
+
+#[test]
+fn who_waits_for_a_group_to_become_empty_is_told_by_the_file() {
+    let Some((cpu, _)) = kvm().then(two_cpus).flatten() else {
+        return;
+    };
+    let serve = placed(cpu);
+    serve.must(&["vm", "create", &serve.file("web.toml", WEB)]);
+    serve.machine_is("web", "running");
+    let file = |group: &str| route::file(group, "cgroup.events");
+    let waits = |group: &str| {
+        let (client, file) = (serve.client(), file(group));
+        let now = client.get(&file).expect("the file");
+        assert_eq!(now.text(), "populated 1\nfrozen 0\n");
+        let tag = now.tag().expect("a tag").to_owned();
+        move || {
+            let other = client.get_other(&format!("{file}?wait=60"), &tag);
+            let other = other.expect("an answer");
+            other.map(|answer| answer.text().to_owned())
+        }
+    };
+    let waiting = ["placement:/gold", "placement:/"]
+        .map(waits)
+        .map(std::thread::spawn);
+    let get = ["group", "get", "placement:/gold", "cgroup.events"];
+    let until_empty = [&get[..], &["--wait=populated 1"]].concat();
+    let mut command_line = serve.follow(&until_empty);
+    serve.must(&["vm", "stop", "web", "--force"]);
+    for thread in waiting {
+        let told = thread.join().expect("a client");
+        assert_eq!(told.as_deref(), Some("populated 0\nfrozen 0\n"));
+    }
+    command_line.line("populated 0");
+    // What is so already is not waited for.
+    assert_eq!(serve.must(&until_empty), "populated 0\nfrozen 0\n");
+    let other = ["group", "get", "placement:/gold", "cpuset.cpus", "--wait"];
+    serve.must_refuse(&other, "cpuset.cpus cannot be waited for");
+}
+
+#[test]
+fn a_wait_without_a_line_ends_with_the_next_change() {
+    let Some((cpu, _)) = kvm().then(two_cpus).flatten() else {
+        return;
+    };
+    let serve = placed(cpu);
+    serve.must(&["hierarchy", "mount", "plain"]);
+    serve.must(&["group", "mkdir", "plain:/a"]);
+    serve.must(&["vm", "create", &serve.file("web.toml", WEB)]);
+    serve.machine_is("web", "running");
+    let mut waiting = serve.follow(&["group", "get", "plain:/a", "cgroup.events", "--wait"]);
+    // Nobody knows when it has begun to wait: there are changes until one is told.
+    let told = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for group in ["plain:/a", "plain:/"].into_iter().cycle().take(400) {
+                if told.load(Ordering::Relaxed) {
+                    return;
+                }
+                serve.must(&["group", "attach", group, "web/vcpu1"]);
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+        });
+        waiting.line("populated");
+        told.store(true, Ordering::Relaxed);
+    });
 }

@@ -266,6 +266,10 @@ impl Framework {
                 subsystems,
             } => self.mount(transaction, hierarchy, subsystems),
             Command::Unmount { hierarchy } => self.unmount(transaction, hierarchy),
+            Command::Remount {
+                hierarchy,
+                subsystems,
+            } => self.remount(transaction, hierarchy, subsystems),
             Command::Mkdir { group } => self.mkdir(transaction, group),
             Command::Rmdir { group } => self.rmdir(transaction, group),
             Command::Rename { group, to } => self.rename(transaction, group, to),

@@ -25,22 +25,11 @@ impl Framework {
         subsystems: &[String],
     ) -> Result<(), Refusal> {
         check_root(&transaction.by, "mount a hierarchy")?;
-        let named = subsystems.iter().map(|name| self.subsystems.named(name));
-        let asked: BTreeSet<SubsystemId> = named.collect::<Result<_, _>>()?;
+        let asked = self.named(subsystems)?;
         if let Ok(hierarchy) = self.hierarchy(name) {
             return self.mount_again(transaction, hierarchy, &asked);
         }
-        for id in &asked {
-            let holder = &self.core.hierarchies[self.core.bindings[id.0]];
-            if self.core.is_bound(*id) {
-                let subsystem = self.subsystems.get(*id).name();
-                let rule = format!(
-                    "{subsystem} is bound to {} and cannot go to {name}",
-                    holder.name
-                );
-                return Err(Refusal::new(Errno::EBUSY, rule));
-            }
-        }
+        self.are_free(&asked, name)?;
         if self.core.listed().count() >= MAX_HIERARCHIES {
             let rule =
                 format!("{name} would be one more than {MAX_HIERARCHIES} hierarchies, the most");
@@ -96,6 +85,53 @@ impl Framework {
         Ok(())
     }
 
+    /// Kernel: `cgroup1_reconfigure`, which refuses a hierarchy with child groups even where nothing
+    /// would change.
+    ///
+    /// # Errors
+    /// EPERM for who is not root, EINVAL for an unknown subsystem, ENOENT for a hierarchy that is not
+    /// mounted, EBUSY for another set where there are child groups, and for a subsystem that another
+    /// hierarchy has.
+    pub(super) fn remount(
+        &mut self,
+        transaction: &mut Transaction,
+        name: &HierarchyName,
+        subsystems: &[String],
+    ) -> Result<(), Refusal> {
+        check_root(&transaction.by, "remount a hierarchy")?;
+        let asked = self.named(subsystems)?;
+        let hierarchy = self.mounted(name)?;
+        let root = self.core.hierarchies[hierarchy].root;
+        let bound: BTreeSet<SubsystemId> = self.bound_to(root).collect();
+        if bound == asked {
+            return Ok(());
+        }
+        let children = self.core.groups[root].children.len();
+        if children > 0 {
+            let rule = format!(
+                "{name} has child groups ({children} below its root): it keeps the subsystems {}, and \
+                 cannot have {}",
+                self.list(&bound),
+                self.list(&asked)
+            );
+            return Err(Refusal::new(Errno::EBUSY, rule));
+        }
+        let gained: BTreeSet<SubsystemId> = asked.difference(&bound).copied().collect();
+        self.are_free(&gained, name)?;
+        for id in gained {
+            self.bind(transaction, id, hierarchy);
+        }
+        for id in bound.difference(&asked) {
+            self.bind(transaction, *id, DUMMY);
+        }
+        let subsystems = asked.iter().map(|id| self.subsystems.get(*id).name());
+        transaction.event(|| Event::Remounted {
+            hierarchy: name.clone(),
+            subsystems: subsystems.collect(),
+        });
+        Ok(())
+    }
+
     pub(super) fn set_hierarchy_state(
         &mut self,
         transaction: &mut Transaction,
@@ -117,21 +153,10 @@ impl Framework {
         let bound: BTreeSet<SubsystemId> = self.bound_to(this.root).collect();
         let name = this.name.clone();
         if bound != *asked {
-            let list = |ids: &BTreeSet<SubsystemId>| {
-                let names: Vec<_> = ids
-                    .iter()
-                    .map(|id| self.subsystems.get(*id).name())
-                    .collect();
-                if names.is_empty() {
-                    "none".into()
-                } else {
-                    names.join(",")
-                }
-            };
             let rule = format!(
                 "{name} has the subsystems {}, not {}",
-                list(&bound),
-                list(asked)
+                self.list(&bound),
+                self.list(asked)
             );
             return Err(Refusal::new(Errno::EBUSY, rule));
         }
@@ -144,6 +169,41 @@ impl Framework {
             transaction.event(|| Event::Mounted { hierarchy: name });
         }
         Ok(())
+    }
+
+    /// # Errors
+    /// EINVAL for an unknown one.
+    fn named(&self, subsystems: &[String]) -> Result<BTreeSet<SubsystemId>, Refusal> {
+        let named = subsystems.iter().map(|name| self.subsystems.named(name));
+        named.collect()
+    }
+
+    /// Whether a hierarchy can have these, which it has not.
+    ///
+    /// # Errors
+    /// EBUSY for one that another hierarchy has.
+    fn are_free(&self, asked: &BTreeSet<SubsystemId>, name: &HierarchyName) -> Result<(), Refusal> {
+        let Some(id) = asked.iter().find(|id| self.core.is_bound(**id)) else {
+            return Ok(());
+        };
+        let rule = format!(
+            "{} is bound to {} and cannot go to {name}",
+            self.subsystems.get(*id).name(),
+            self.core.hierarchies[self.core.bindings[id.0]].name
+        );
+        Err(Refusal::new(Errno::EBUSY, rule))
+    }
+
+    /// Subsystems in words.
+    fn list(&self, ids: &BTreeSet<SubsystemId>) -> String {
+        let names: Vec<_> = ids
+            .iter()
+            .map(|id| self.subsystems.get(*id).name())
+            .collect();
+        match names.is_empty() {
+            true => "none".into(),
+            false => names.join(","),
+        }
     }
 
     /// Carry a subsystem from the root that it is on to another; neither has children.

@@ -3,7 +3,7 @@
 use super::registry::View;
 use super::{ViewAccess, ViewPath};
 use crate::group::GroupId;
-use crate::subsystem::ControlFile;
+use crate::subsystem::{ControlFile, NS};
 use crate::{Errno, Framework, HierarchyName, Refusal};
 
 /// Bytes in a file's name that is looked for (kernel: NAME_MAX): longer ones are not even echoed.
@@ -14,7 +14,7 @@ impl Framework {
     ///
     /// # Errors
     /// ENOENT for a hierarchy that the view was not opened with, whether there is one of that name
-    /// or not; ENODEV for one where the root was removed, or that is unmounted.
+    /// or not; ENODEV for one where the root was removed, that is unmounted, or that was remounted with ns.
     pub(super) fn view_root(
         &self,
         view: &View,
@@ -24,16 +24,17 @@ impl Framework {
             let rule = format!("there is no hierarchy named {hierarchy} in this view");
             return Err(Refusal::plain(Errno::ENOENT, rule));
         };
-        root.filter(|root| self.is_mounted(*root)).ok_or_else(|| {
+        root.filter(|root| self.is_shown(*root)).ok_or_else(|| {
             let rule = format!("the root of this view in {hierarchy} is gone");
             Refusal::plain(Errno::ENODEV, rule)
         })
     }
 
-    /// Whether a group's hierarchy is mounted: while it is not, no command reaches the group.
-    pub(super) fn is_mounted(&self, group: GroupId) -> bool {
+    /// Whether a group's hierarchy is mounted: while it is not, no command reaches the group. That of
+    /// ns is in no view: its groups are named after threads of the host.
+    pub(super) fn is_shown(&self, group: GroupId) -> bool {
         let hierarchy = self.core.groups[group].hierarchy;
-        self.core.hierarchies[hierarchy].state.mounted
+        self.core.hierarchies[hierarchy].state.mounted && self.core.bindings[NS.0] != hierarchy
     }
 
     /// A group in a view, walked to from its root.

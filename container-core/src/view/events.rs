@@ -66,7 +66,7 @@ impl Framework {
         groups: &[GroupId],
         event: &Event,
     ) -> Option<ViewEvent> {
-        if !self.is_mounted(root) {
+        if !self.is_shown(root) {
             return None;
         }
         let root_path = &self.core.groups[root].path;
@@ -112,6 +112,7 @@ impl Framework {
             Event::TaskMoved { .. }
             | Event::Mounted { .. }
             | Event::Unmounted { .. }
+            | Event::Remounted { .. }
             | Event::TaskBorn { .. }
             | Event::TaskExited { .. } => None,
         }

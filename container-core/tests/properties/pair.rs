@@ -7,7 +7,7 @@ use container_core::*;
 use crate::mirror::Mirror;
 use crate::model::{HIERARCHIES, Model, Mounting};
 use crate::support::*;
-use crate::{Op, Place, Step, model, mounting};
+use crate::{Op, Place, Step, model, mounting, remounting};
 
 /// The framework, its model, and a host that does what it is told.
 pub struct Pair {
@@ -87,6 +87,7 @@ impl Pair {
         match op {
             Op::Mount(hierarchy) => mounting(hierarchy),
             Op::Unmount(hierarchy) => unmount(hierarchy),
+            Op::Remount(hierarchy, debug) => remounting(hierarchy, *debug),
             Op::Mkdir(place, name) => {
                 let above = self.path(place);
                 mkdir(&format!("{}/{name}", above.trim_end_matches('/')))
@@ -289,6 +290,13 @@ impl Pair {
                 self.same_group(node, &walked[&model.path(node)]);
             }
         }
+        let with_debug: Vec<String> = framework
+            .hierarchies()
+            .into_iter()
+            .filter(|hierarchy| hierarchy.subsystems.contains(&"debug"))
+            .map(|hierarchy| hierarchy.name.to_string())
+            .collect();
+        assert_eq!(with_debug, Vec::from_iter(model.debug.map(String::from)));
         for (id, task) in &model.tasks {
             let info = framework.task(*id).unwrap();
             assert_eq!((info.alive, info.usage.usage.0), (task.alive, task.usage));

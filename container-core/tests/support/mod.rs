@@ -34,6 +34,13 @@ pub fn unmount(hierarchy: &str) -> Command {
     }
 }
 
+pub fn remount(hierarchy: &str, subsystems: &[&str]) -> Command {
+    Command::Remount {
+        hierarchy: hierarchy.parse().unwrap(),
+        subsystems: subsystems.iter().map(|name| name.to_string()).collect(),
+    }
+}
+
 pub fn mkdir(path: &str) -> Command {
     Command::Mkdir { group: group(path) }
 }

@@ -62,6 +62,8 @@ pub struct Model {
     present: BTreeSet<u32>,
     possible: u32,
     pub mounts: BTreeMap<&'static str, (Mounting, String)>,
+    /// The hierarchy that has `debug`, which any can be mounted with.
+    pub debug: Option<&'static str>,
     pub groups: BTreeMap<Node, Group>,
     next: Node,
     pub tasks: BTreeMap<TaskId, Task>,
@@ -76,7 +78,7 @@ pub struct Model {
 }
 
 /// The hierarchies that commands speak of. cpuset is only ever in `p`, cpuacct and freezer in `b`, cpu in `x`, memory in `m`,
-/// ns in `n`.
+/// ns in `n`; debug is in any.
 pub const HIERARCHIES: [&str; 5] = ["p", "b", "x", "m", "n"];
 
 const NO_LIMIT: (u64, Option<u64>, u64) = (1024, None, 100_000);
@@ -109,6 +111,7 @@ impl Model {
             mounts: HIERARCHIES
                 .map(|name| (name, (Mounting::Gone, String::new())))
                 .into(),
+            debug: None,
             present: host.present_cpus.iter().collect(),
             possible: host.possible_cpus,
             next: HIERARCHIES.len(),
@@ -350,11 +353,21 @@ impl Model {
 
     fn apply_one(&mut self, command: &Command) -> Result<(), Errno> {
         match command {
-            Command::Mount { hierarchy, .. } => {
+            Command::Mount {
+                hierarchy,
+                subsystems,
+            } => {
                 let name = HIERARCHIES
                     .into_iter()
                     .find(|name| hierarchy.as_str() == *name)
                     .unwrap();
+                let asked = subsystems.iter().any(|name| name == "debug");
+                let is_new = self.mounts[name].0 == Mounting::Gone;
+                match (self.debug == Some(name), asked) {
+                    (has, asked) if has == asked => {}
+                    (false, true) if is_new && self.debug.is_none() => self.debug = Some(name),
+                    _ => return Err(EBUSY),
+                }
                 if self.mounts[name].0 == Mounting::Gone {
                     let root = HIERARCHIES.iter().position(|other| *other == name).unwrap();
                     let root = self.groups.get_mut(&root).unwrap();
@@ -373,6 +386,27 @@ impl Model {
                 } else {
                     Mounting::Gone
                 };
+                if !lingers && self.debug == Some(HIERARCHIES[root]) {
+                    self.debug = None;
+                }
+                Ok(())
+            }
+            Command::Remount {
+                hierarchy,
+                subsystems,
+            } => {
+                let root = self.find(&GroupPath::root(hierarchy))?;
+                let (name, asked) = (
+                    HIERARCHIES[root],
+                    subsystems.iter().any(|name| name == "debug"),
+                );
+                if (self.debug == Some(name)) == asked {
+                    return Ok(());
+                }
+                if !self.children(root).is_empty() || (asked && self.debug.is_some()) {
+                    return Err(EBUSY);
+                }
+                self.debug = asked.then_some(name);
                 Ok(())
             }
             Command::Mkdir { group } => {

@@ -30,6 +30,16 @@ pub enum Command {
         #[schema(value_type = HierarchyName)]
         hierarchy: String,
     },
+    /// Give a hierarchy without child groups exactly these subsystems.
+    Remount {
+        /// Its name.
+        #[schema(value_type = HierarchyName)]
+        hierarchy: String,
+        /// What its groups mean from here on; those that it loses are free again.
+        #[serde(default)]
+        #[schema(value_type = Vec<SubsystemName>)]
+        subsystems: Vec<String>,
+    },
     /// Make a group.
     Mkdir {
         /// Which.

@@ -29,8 +29,8 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, TE};
-use hyper::{Method, Request, Response};
+use hyper::header::{ACCEPT, CONTENT_TYPE, ETAG, HOST, HeaderValue, IF_NONE_MATCH, TE};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -66,6 +66,7 @@ pub struct Client {
 pub struct Answer {
     text: String,
     torn: bool,
+    tag: Option<String>,
 }
 
 impl Answer {
@@ -78,6 +79,11 @@ impl Answer {
     /// whatever was there all the while is in it.
     pub fn is_torn(&self) -> bool {
         self.torn
+    }
+
+    /// What it is called, where it can be asked for when it is otherwise ([`Client::get_other`]).
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
     }
 
     /// The JSON in it.
@@ -127,6 +133,25 @@ impl Client {
     /// [`ClientError`].
     pub fn get(&self, route: &str) -> Result<Answer, ClientError> {
         self.ask(Method::GET, route, None)
+    }
+
+    /// `GET` what is otherwise than the answer of this tag. None where it is not, all the while that the route has it
+    /// waited for, which is to be less than an answer may take.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn get_other(&self, route: &str, tag: &str) -> Result<Option<Answer>, ClientError> {
+        let mut request = request(Method::GET, route, None)?;
+        let tag = HeaderValue::from_str(tag)
+            .map_err(|_| ClientError::Protocol(format!("{tag:?} is no tag")))?;
+        request.headers_mut().insert(IF_NONE_MATCH, tag);
+        self.within_limit(async {
+            let answer = send(&self.socket, request).await?;
+            match answer.status() {
+                StatusCode::NOT_MODIFIED => Ok(None),
+                _ => read(answer).await.map(Some),
+            }
+        })
     }
 
     /// `DELETE`.
@@ -184,7 +209,7 @@ impl Client {
         let request = request(method, route, body)?;
         self.within_limit(async {
             let answer = send(&self.socket, request).await?;
-            read(answer.into_body()).await
+            read(answer).await
         })
     }
 
@@ -243,24 +268,28 @@ async fn send(
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(ClientError::http)?;
+    let may_be_same = request.headers().contains_key(IF_NONE_MATCH);
     // It ends with the answer's body; an error of it is told to whoever reads that.
     tokio::spawn(connection);
     let answer = sender
         .send_request(request)
         .await
         .map_err(ClientError::http)?;
-    if answer.status().is_success() {
+    let is_same = may_be_same && answer.status() == StatusCode::NOT_MODIFIED;
+    if answer.status().is_success() || is_same {
         return Ok(answer);
     }
     let status = answer.status();
     let kind = answer.headers().get(CONTENT_TYPE);
     let kind = kind.map_or(&b""[..], |kind| kind.as_bytes()).to_vec();
-    let Answer { text, .. } = read(answer.into_body()).await?;
+    let Answer { text, .. } = read(answer).await?;
     Err(ClientError::from_answer(status, &kind, &text))
 }
 
-async fn read(body: Incoming) -> Result<Answer, ClientError> {
-    let whole = Limited::new(body, MAX_ANSWER).collect().await;
+async fn read(answer: Response<Incoming>) -> Result<Answer, ClientError> {
+    let tag = answer.headers().get(ETAG);
+    let tag = tag.and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+    let whole = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
     let whole = whole.map_err(|error| match error.downcast::<hyper::Error>() {
         Ok(error) => ClientError::http(*error),
         Err(_) => ClientError::Protocol(format!("an answer of more than {MAX_ANSWER} bytes")),
@@ -270,7 +299,7 @@ async fn read(body: Incoming) -> Result<Answer, ClientError> {
     // What a guest prints is part of some answers, and need not be text.
     let bytes = whole.to_bytes();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Answer { text, torn })
+    Ok(Answer { text, torn, tag })
 }
 
 #[cfg(test)]

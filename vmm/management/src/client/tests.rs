@@ -117,6 +117,25 @@ fn requests_are_asked_and_answers_taken_apart() {
 }
 
 #[test]
+fn what_is_as_it_was_is_no_answer_and_what_is_otherwise_has_its_tag() {
+    let other = "HTTP/1.1 200 OK\r\netag: \"b\"\r\ncontent-length: 1\r\n\r\nx";
+    let same = "HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\n\r\n";
+    let server = Server::new("tags", [same, other, same].map(str::to_owned).to_vec());
+    let client = server.client();
+    assert_eq!(client.get_other("/f?wait=1", "\"a\"").unwrap(), None);
+    let answer = client.get_other("/f", "\"a\"").unwrap().unwrap();
+    assert_eq!((answer.text(), answer.tag()), ("x", Some("\"b\"")));
+    // Who has not said what it has is not told that it is the same.
+    assert!(matches!(client.get("/f"), Err(ClientError::Protocol(_))));
+    assert!(matches!(
+        client.get_other("/f", "\n"),
+        Err(ClientError::Protocol(_))
+    ));
+    let asked = server.asked();
+    assert!(asked[0].contains("if-none-match: \"a\"\r\n"), "{asked:?}");
+}
+
+#[test]
 fn a_refusal_is_its_problem_in_one_line() {
     let problem = |status: &str, code: u16, errno: &str, detail: &str| {
         let problem = Problem {

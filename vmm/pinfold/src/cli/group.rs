@@ -55,13 +55,16 @@ pub enum GroupVerb {
     },
     /// Print a control file, or the names of all
     #[command(
-        after_help = "Examples:\n  pinfold group get billing:/tenant-a cpuacct.usage\n  pinfold group get placement:/gold cpuset.cpus\n  pinfold group get placement:/gold"
+        after_help = "With --wait='populated 1' cgroup.events is printed when nobody is left in the group or below.\n\nExamples:\n  pinfold group get billing:/tenant-a cpuacct.usage\n  pinfold group get placement:/gold cpuset.cpus\n  pinfold group get placement:/gold\n  pinfold group get billing:/tenant-a cgroup.events --wait"
     )]
     Get {
         /// Of this group
         group: GroupPath,
         /// Which; left out: the names of the files that it has
         file: Option<String>,
+        /// Of cgroup.events: print it when it is otherwise; with a LINE, when that line is not in it, which may be at once
+        #[arg(long, value_name = "LINE", num_args = 0..=1, require_equals = true, requires = "file")]
+        wait: Option<Option<String>>,
     },
     /// A change.
     #[command(flatten)]

@@ -44,6 +44,20 @@ pub enum HierarchyVerb {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Give a hierarchy another set of subsystems
+    #[command(
+        after_help = "It has exactly these then: others that it had are free, and go on as at their root.\nRefused where it has groups below its root, and for a subsystem that another has.\n\nExamples:\n  pinfold hierarchy remount placement cpuset memory\n  pinfold hierarchy remount billing --dry-run"
+    )]
+    Remount {
+        /// Its name
+        name: String,
+        /// What its groups mean from here on
+        #[arg(value_name = "SUBSYSTEM")]
+        subsystems: Vec<String>,
+        /// Print the effects, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// List hierarchies
     #[command(after_help = "Examples:\n  pinfold hierarchy ls\n  pinfold hierarchy ls --json")]
     Ls {

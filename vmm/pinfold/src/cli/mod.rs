@@ -59,7 +59,7 @@ pub enum Verb {
     Apply(ApplyArgs),
     /// Machines: make, look at, start, stop, remove
     Vm(VmArgs),
-    /// Hierarchies: mount, unmount, list
+    /// Hierarchies: mount, unmount, remount, list
     Hierarchy(HierarchyArgs),
     /// Groups: look at, make, change, move tasks into
     Group(GroupArgs),

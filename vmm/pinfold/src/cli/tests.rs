@@ -134,12 +134,12 @@ fn every_listing_has_json_and_every_change_a_dry_run() {
     ];
     let changes = changes.map(|verb| format!("group {verb}"));
     let dry = with("dry-run");
-    for change in
-        changes
-            .iter()
-            .map(String::as_str)
-            .chain(["apply", "hierarchy mount", "hierarchy umount"])
-    {
+    for change in changes.iter().map(String::as_str).chain([
+        "apply",
+        "hierarchy mount",
+        "hierarchy umount",
+        "hierarchy remount",
+    ]) {
         assert!(dry.contains(&change.to_owned()), "{change}");
     }
 }

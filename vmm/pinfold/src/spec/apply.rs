@@ -16,13 +16,14 @@
 //! anything has happened. In the end the scratch has to be as the target, or there is no plan.
 
 mod groups;
+mod hierarchies;
 mod machines;
 mod relax;
 
 use std::collections::BTreeMap;
 
 use container_core::{
-    Command, Credentials, Errno, Framework, GroupPath, HierarchyName, MachineName, Refusal, TaskId,
+    Command, Credentials, Framework, GroupPath, HierarchyName, MachineName, Refusal, TaskId,
 };
 use supervisor::api::Known;
 use supervisor::keeper::Amendment;
@@ -150,19 +151,18 @@ fn way(
         target,
         commands: Vec::new(),
     };
-    for change in &spec.changes {
-        if let Command::Mount { hierarchy, .. } = &change.command {
-            way.mount(hierarchy, &change.command)
-                .map_err(|refusal| SpecError {
-                    file: spec.file.clone(),
-                    line: Some(change.line),
-                    message: refusal.to_string(),
-                })?;
-        }
-    }
-    let moves = machines::moves(spec, &way.scratch);
     let names = target.hierarchies().into_iter();
     let names: Vec<HierarchyName> = names.map(|hierarchy| hierarchy.name).collect();
+    hierarchies::bring(&mut way, &names).map_err(|(name, refusal)| {
+        let mounts = |command: &Command| matches!(command, Command::Mount { hierarchy, .. } if hierarchy == name);
+        let change = spec.changes.iter().find(|change| mounts(&change.command));
+        SpecError {
+            file: spec.file.clone(),
+            line: change.map(|change| change.line),
+            message: refusal.to_string(),
+        }
+    })?;
+    let moves = machines::moves(spec, &way.scratch);
     for name in &names {
         let none = BTreeMap::new();
         groups::change(&mut way, name, moves.get(name).unwrap_or(&none))?;
@@ -186,12 +186,13 @@ fn back(
         target: was,
         commands: Vec::new(),
     };
-    let there = was.hierarchies();
-    for name in names {
-        if !there.iter().any(|hierarchy| hierarchy.name == *name) {
-            groups::unmount(&mut way, name)?;
-            continue;
-        }
+    let was_there = |name: &&HierarchyName| was.hierarchies().iter().any(|one| one.name == **name);
+    let (there, new): (Vec<&HierarchyName>, Vec<_>) = names.iter().partition(was_there);
+    for name in new {
+        groups::unmount(&mut way, name)?;
+    }
+    hierarchies::bring_back(&mut way, &there)?;
+    for name in there {
         let mut moves = Moves::new();
         for group in was.walk(name)? {
             for task in group.tasks {
@@ -251,26 +252,6 @@ impl Way<'_> {
         }
         let state = if value == "1" { "FROZEN" } else { "THAWED" };
         self.set(group, "freezer.state", state)
-    }
-
-    /// A hierarchy that is there already is only held against what the spec wants of it.
-    fn mount(&mut self, name: &HierarchyName, mount: &Command) -> Result<(), Refusal> {
-        let there = self.scratch.hierarchies();
-        match there.iter().find(|hierarchy| hierarchy.name == *name) {
-            None => self.take(mount.clone()),
-            Some(hierarchy) if !hierarchy.mounted => {
-                let rule = format!(
-                    "hierarchy {name} was unmounted and lives on with {} groups, which only a \
-                     mount brings back: mount it, and apply again",
-                    hierarchy.groups
-                );
-                Err(Refusal::new(Errno::EBUSY, rule))
-            }
-            Some(_) => {
-                let again = std::slice::from_ref(mount);
-                self.scratch.plan(&Credentials::ROOT, again).map(drop)
-            }
-        }
     }
 }
 

@@ -14,6 +14,9 @@ use crate::screen::{Screen, Style};
 use crate::tree;
 use crate::units::{cycles, time};
 
+/// A file is waited for so long before it is asked for again: well below what an answer may take.
+const WAIT_SECONDS: u32 = 30;
+
 /// Look at groups, or change them.
 ///
 /// # Errors
@@ -28,10 +31,11 @@ pub fn group(args: &GroupArgs) -> anyhow::Result<ExitCode> {
         }
         GroupVerb::Ls { group, json } => show(children(&client, group.as_ref())?, *json, list)?,
         GroupVerb::Tasks { group, json } => show(tasks_in(&client, group)?, *json, list_tasks)?,
-        GroupVerb::Get { group, file } => {
+        GroupVerb::Get { group, file, wait } => {
             let group = group.to_string();
-            let text = match file {
-                Some(file) => {
+            let text = match (file, wait) {
+                (Some(file), Some(line)) => otherwise(&client, &group, file, line.as_deref())?,
+                (Some(file), None) => {
                     let answer = client.get(&route::file(&group, file))?;
                     if answer.is_torn() {
                         eprintln!(
@@ -40,7 +44,7 @@ pub fn group(args: &GroupArgs) -> anyhow::Result<ExitCode> {
                     }
                     answer.text().to_owned()
                 }
-                None => {
+                (None, _) => {
                     let view: GroupView = client.get(&route::group(&group))?.json()?;
                     view.files.join("\n")
                 }
@@ -58,6 +62,31 @@ pub fn group(args: &GroupArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A file when it is not any more as it is now; with a line, when it is without that one.
+fn otherwise(
+    client: &Client,
+    group: &str,
+    file: &str,
+    line: Option<&str>,
+) -> Result<String, ClientError> {
+    let route = route::file(group, file);
+    // What cannot be waited for is refused at once.
+    let mut answer = client.get(&format!("{route}?wait=0"))?;
+    let is_there = |text: &str| line.is_none_or(|line| text.lines().any(|other| other == line));
+    while is_there(answer.text()) {
+        let Some(tag) = answer.tag() else {
+            let what = format!("{file} came without a tag");
+            return Err(ClientError::Protocol(what));
+        };
+        match client.get_other(&format!("{route}?wait={WAIT_SECONDS}"), tag)? {
+            Some(other) if line.is_none() => return Ok(other.text().to_owned()),
+            Some(other) => answer = other,
+            None => {}
+        }
+    }
+    Ok(answer.text().to_owned())
 }
 
 /// Something put together of several answers.

@@ -8,7 +8,7 @@ use super::group::change;
 use super::output::{show, table};
 use crate::cli::{HierarchyArgs, HierarchyVerb};
 
-/// Mount, unmount, list.
+/// Mount, unmount, remount, list.
 ///
 /// # Errors
 /// A refusal, or no supervisor.
@@ -31,6 +31,17 @@ pub fn hierarchy(args: &HierarchyArgs) -> anyhow::Result<ExitCode> {
                 hierarchy: name.clone(),
             };
             change(&client, vec![umount], *dry_run)?;
+        }
+        HierarchyVerb::Remount {
+            name,
+            subsystems,
+            dry_run,
+        } => {
+            let remount = Command::Remount {
+                hierarchy: name.clone(),
+                subsystems: subsystems.clone(),
+            };
+            change(&client, vec![remount], *dry_run)?;
         }
         HierarchyVerb::Ls { json } => show(&client.get("/v1/hierarchies")?, *json, list)?,
     }

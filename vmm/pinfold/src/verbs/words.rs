@@ -12,6 +12,13 @@ pub fn command(command: &Command) -> String {
             .into_iter()
             .chain(subsystems.iter().map(String::as_str))
             .collect(),
+        Command::Remount {
+            hierarchy,
+            subsystems,
+        } => ["hierarchy", "remount", hierarchy]
+            .into_iter()
+            .chain(subsystems.iter().map(String::as_str))
+            .collect(),
         Command::Umount { hierarchy } => vec!["hierarchy", "umount", hierarchy],
         Command::Mkdir { group } => vec!["group", "mkdir", group],
         Command::Rmdir { group } => vec!["group", "rmdir", group],
@@ -99,6 +106,7 @@ mod tests {
         let recorded = r#"[
             {"op":"mount","hierarchy":"both","subsystems":["cpuset","cpuacct"]},
             {"op":"umount","hierarchy":"both"},
+            {"op":"remount","hierarchy":"both","subsystems":["memory"]},
             {"op":"mkdir","group":"placement:/gold coast"},
             {"op":"rmdir","group":"placement:/it's"},
             {"op":"rename","group":"placement:/gold","to":"gilt"},
@@ -111,6 +119,7 @@ mod tests {
         let expected = [
             "hierarchy mount both cpuset cpuacct",
             "hierarchy umount both",
+            "hierarchy remount both memory",
             "group mkdir 'placement:/gold coast'",
             r"group rmdir 'placement:/it'\''s'",
             "group rename placement:/gold gilt",

@@ -75,6 +75,7 @@ impl Operation {
         match command {
             Command::Mount { .. } => Operation::named("mount"),
             Command::Umount { .. } => Operation::named("umount"),
+            Command::Remount { .. } => Operation::named("remount"),
             Command::Mkdir { .. } => Operation::named("mkdir"),
             Command::Rmdir { .. } => Operation::named("rmdir"),
             Command::Rename { .. } => Operation::named("rename"),

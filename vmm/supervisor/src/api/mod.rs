@@ -21,6 +21,7 @@ mod listing;
 mod metrics;
 mod openapi;
 mod patience;
+mod poll;
 mod problem;
 mod router;
 mod routes;

@@ -1,6 +1,7 @@
 //! The thread: connections, their number and their rights.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tower_service::Service;
 
 use super::extract::Peer;
 use super::patience::{Answer, Patience, Watched};
+use super::poll::Waits;
 
 /// Connections at once. Each is a descriptor and at most some 100 KiB.
 const MAX_CONNECTIONS: usize = 1024;
@@ -54,6 +56,8 @@ pub async fn serve<T>(
 
 async fn accept(listener: UnixListener, router: Router, owner_uid: u32) -> Infallible {
     let open = Rc::new(Cell::new(0));
+    // Of users with connections, and so not many.
+    let mut users: BTreeMap<u32, Waits> = BTreeMap::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_AGAIN).await;
@@ -73,9 +77,21 @@ async fn accept(listener: UnixListener, router: Router, owner_uid: u32) -> Infal
             gid: peer.gid(),
             task: None,
         };
+        users.retain(|_, waits| !waits.is_last());
+        let asker = Asker {
+            peer: Peer(by),
+            waits: users.entry(by.uid).or_default().clone(),
+        };
         let place = Place::take(&open);
-        spawn_local(connection(stream, router.clone(), by, place));
+        spawn_local(connection(stream, router.clone(), asker, place));
     }
+}
+
+/// Who is at the other end.
+#[derive(Clone)]
+struct Asker {
+    peer: Peer,
+    waits: Waits,
 }
 
 /// A place among the connections.
@@ -94,7 +110,7 @@ impl Drop for Place {
     }
 }
 
-async fn connection(stream: UnixStream, router: Router, by: Credentials, _place: Place) {
+async fn connection(stream: UnixStream, router: Router, asker: Asker, _place: Place) {
     let patience = Patience::new();
     let watched = Watched {
         stream,
@@ -103,9 +119,11 @@ async fn connection(stream: UnixStream, router: Router, by: Credentials, _place:
     let service = service_fn(|request: Request<Incoming>| {
         patience.serve();
         let (mut router, patience) = (router.clone(), patience.clone());
+        let Asker { peer, waits } = asker.clone();
         async move {
             let mut request = request.map(axum::body::Body::new);
-            request.extensions_mut().insert(Peer(by));
+            request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(waits);
             let response: Result<Response, Infallible> = router.call(request).await;
             response.map(|response| response.map(|body| Answer { body, patience }))
         }

@@ -6,6 +6,7 @@ mod document;
 mod doors;
 mod listing;
 mod names;
+mod poll;
 mod refused;
 mod rights;
 mod routes;

@@ -49,6 +49,13 @@ impl Client {
             C::Umount { hierarchy } => Command::Unmount {
                 hierarchy: hierarchy.parse()?,
             },
+            C::Remount {
+                hierarchy,
+                subsystems,
+            } => Command::Remount {
+                hierarchy: hierarchy.parse()?,
+                subsystems,
+            },
             C::Mkdir { group } => Command::Mkdir {
                 group: group.parse()?,
             },
@@ -147,6 +154,13 @@ pub fn command(command: &Command, framework: &Framework) -> api::Command {
         },
         Command::Unmount { hierarchy } => C::Umount {
             hierarchy: hierarchy.to_string(),
+        },
+        Command::Remount {
+            hierarchy,
+            subsystems,
+        } => C::Remount {
+            hierarchy: hierarchy.to_string(),
+            subsystems,
         },
         Command::Mkdir { group } => C::Mkdir {
             group: group.to_string(),

@@ -155,6 +155,19 @@ pub(super) fn event(event: &Event) -> management::Event {
     let (kind, text) = match event {
         Event::Mounted { hierarchy } => ("mounted", format!("{hierarchy} mounted")),
         Event::Unmounted { hierarchy } => ("unmounted", format!("{hierarchy} unmounted")),
+        Event::Remounted {
+            hierarchy,
+            subsystems,
+        } => {
+            let subsystems = match &subsystems[..] {
+                [] => "none".to_owned(),
+                names => names.join(","),
+            };
+            (
+                "remounted",
+                format!("{hierarchy} remounted with the subsystems {subsystems}"),
+            )
+        }
         Event::GroupCreated { group } => {
             row.group = Some(group.to_string());
             ("group_created", format!("{group} created"))

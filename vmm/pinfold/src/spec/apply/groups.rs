@@ -108,11 +108,22 @@ pub(super) fn change(
     is_as_wanted(way, name)
 }
 
-/// Take a hierarchy away that was not there: its tasks to the root, its groups away, and it goes.
+/// Take a hierarchy away that was not there.
 ///
 /// # Errors
 /// What the framework refuses.
 pub(super) fn unmount(way: &mut Way<'_>, name: &HierarchyName) -> Result<(), Refusal> {
+    clear(way, name)?;
+    way.take(Command::Unmount {
+        hierarchy: name.clone(),
+    })
+}
+
+/// Its tasks to the root, and its groups away.
+///
+/// # Errors
+/// What the framework refuses.
+pub(super) fn clear(way: &mut Way<'_>, name: &HierarchyName) -> Result<(), Refusal> {
     let root = GroupPath::root(name);
     for group in way.scratch.walk(name)?.into_iter().rev() {
         if group.path.is_root() {
@@ -124,9 +135,7 @@ pub(super) fn unmount(way: &mut Way<'_>, name: &HierarchyName) -> Result<(), Ref
         }
         way.take(Command::Rmdir { group: group.path })?;
     }
-    way.take(Command::Unmount {
-        hierarchy: name.clone(),
-    })
+    Ok(())
 }
 
 /// Paths, parents before children.

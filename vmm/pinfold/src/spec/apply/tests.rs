@@ -120,6 +120,12 @@ fn lines(now: &Known, wanted: &Wanted<'_>) -> Vec<String> {
         } => {
             format!("mount {hierarchy} {}", subsystems.join(","))
         }
+        Command::Remount {
+            hierarchy,
+            subsystems,
+        } => {
+            format!("remount {hierarchy} {}", subsystems.join(","))
+        }
         Command::Mkdir { group } => format!("mkdir {group}"),
         Command::Rmdir { group } => format!("rmdir {group}"),
         Command::Write { group, file, value } => {

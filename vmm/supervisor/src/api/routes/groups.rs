@@ -1,5 +1,8 @@
 //! Hierarchies, groups and their control files.
 
+use std::time::Duration;
+
+use axum::Extension;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use container_core::{Command, GroupPath, HierarchyName};
@@ -14,6 +17,7 @@ use crate::api::ask::Client;
 use crate::api::extract::{InPath, InQuery, InText};
 use crate::api::listing;
 use crate::api::metrics::Operation;
+use crate::api::poll::{self, Known, Waits};
 use crate::api::problem::Refused;
 use crate::api::words;
 use crate::keeper::Request;
@@ -109,19 +113,59 @@ async fn view(app: &Client, group: GroupPath, recursive: bool) -> Result<Respons
     }))
 }
 
-/// Read a control file. `tasks` of a large group comes in chunks, and the trailer `pinfold-torn` says whether one
+/// Whether to wait for the file.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Waiting {
+    /// Of `cgroup.events`: for so many seconds, until it is not what `If-None-Match` has. Without that header it is never
+    /// waited for.
+    #[param(minimum = 0, maximum = 60)]
+    wait: Option<u32>,
+}
+
+/// What the client has: shown only, since no header is read into a struct.
+#[allow(dead_code, reason = "shown only")]
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+struct Has {
+    /// An `ETag` of `cgroup.events`.
+    #[param(rename = "If-None-Match", required = false)]
+    tag: Option<String>,
+}
+
+/// Read a control file. `cgroup.events` has an `ETag`, and can be waited for (`wait`). `tasks` of a large group comes in chunks, and the trailer `pinfold-torn` says whether one
 /// came or went meanwhile; without `TE: trailers` such a listing breaks off.
 #[utoipa::path(get, operation_id = "read_file",
     path = "/v1/files/{hierarchy}/{path}",
     params(("hierarchy" = names::HierarchyName, Path, description = "The hierarchy"),
-        ("path" = names::FilePath, Path, description = "The group's components and the file, with slashes between")),
-    responses((status = 200, description = "Its text", body = String, content_type = "text/plain"), Refused))]
+        ("path" = names::FilePath, Path, description = "The group's components and the file, with slashes between"),
+        Waiting, Has),
+    responses((status = 200, description = "Its text", body = String, content_type = "text/plain",
+            headers(("ETag" = String, description = "Of `cgroup.events`"))),
+        (status = 304, description = "It is what the client has, all the while"), Refused))]
 pub async fn read(
     app: Client,
     InPath((hierarchy, path)): InPath<(String, String)>,
+    InQuery(query): InQuery<Waiting>,
+    waits: Option<Extension<Waits>>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let (group, file) = group_and_file(&hierarchy, &path)?;
+    if file == poll::FILE {
+        let wait = query.wait.unwrap_or_default();
+        if wait > poll::MAX_WAIT {
+            let rule = format!("wait {wait} is past {} seconds", poll::MAX_WAIT);
+            return Err(Refused::malformed(rule));
+        }
+        let wait = Duration::from_secs(wait.into());
+        let Extension(waits) = waits.unwrap_or_default();
+        return poll::read(&app, &group, &Known::of(&headers), wait, &waits).await;
+    }
+    if query.wait.is_some() {
+        let rule = format!("{file} cannot be waited for, {} can", poll::FILE);
+        return Err(Refused::new("EINVAL", rule));
+    }
     if file == "tasks" {
         return listing::tasks(app, &headers, group).await;
     }

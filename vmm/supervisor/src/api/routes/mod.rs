@@ -26,6 +26,6 @@ fn json(value: &impl Serialize) -> Response {
     (kind, serde_json::to_vec(value).unwrap_or_default()).into_response()
 }
 
-fn text(body: impl IntoResponse) -> Response {
+pub(super) fn text(body: impl IntoResponse) -> Response {
     ([(header::CONTENT_TYPE, TEXT)], body).into_response()
 }

@@ -97,6 +97,9 @@ fn command(op: Op) -> Option<Value> {
             json!({"op": "mount", "hierarchy": hierarchy, "subsystems": subsystems})
         }
         Op::Unmount(hierarchy) => json!({"op": "umount", "hierarchy": hierarchy}),
+        Op::Remount(hierarchy, subsystems) => {
+            json!({"op": "remount", "hierarchy": hierarchy, "subsystems": subsystems})
+        }
         Op::Mkdir(parent, name) => json!({"op": "mkdir", "group": child(parent, name)}),
         Op::Rmdir(group) => json!({"op": "rmdir", "group": group}),
         Op::Rename(group, to) => json!({"op": "rename", "group": group, "to": to}),

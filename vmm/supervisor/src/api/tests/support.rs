@@ -337,7 +337,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn read(mut stream: UnixStream) -> Self {
+    pub fn read(mut stream: UnixStream) -> Self {
         let mut all = Vec::new();
         let _ = stream.read_to_end(&mut all);
         let all = String::from_utf8_lossy(&all);

@@ -87,7 +87,8 @@ fn a_subsystem_that_is_elsewhere_or_a_hierarchy_that_is_otherwise_is_refused_wit
     );
     assert_eq!(
         refused(&now, "[hierarchy.p]\nsubsystems = ['cpuset', 'debug']"),
-        "s.toml:2: p has the subsystems cpuset, not cpuset,debug (EBUSY)"
+        "s.toml:2: p has child groups (2 below its root): it keeps the subsystems cpuset, and cannot \
+         have cpuset,debug (EBUSY)"
     );
 }
 

@@ -488,3 +488,49 @@ fn there_is_a_way_back_over_hierarchies_that_come() {
     assert!(lines(&now, &wanted).contains(&"mount b cpuacct".to_owned()));
     carried_out(&mut now, &wanted);
 }
+
+#[test]
+fn a_hierarchy_without_groups_gets_another_set_of_subsystems_and_there_is_a_way_back() {
+    let to = [
+        "[hierarchy.p]\nsubsystems = ['cpuset', 'memory']\n",
+        &cpus("/a", "1"),
+    ]
+    .concat();
+    let expected = [
+        "remount p cpuset,memory",
+        "mkdir p:/a",
+        "set p:/a cpus 1",
+        "set p:/a mems 0",
+    ];
+    assert_eq!(goes(P, &to), expected);
+    assert_eq!(
+        goes(&to.replace(&cpus("/a", "1"), ""), P),
+        ["remount p cpuset"]
+    );
+}
+
+#[test]
+fn subsystems_change_places_by_way_of_none() {
+    let of = |p: &str, q: &str| {
+        format!("[hierarchy.p]\nsubsystems = [{p}]\n[hierarchy.q]\nsubsystems = [{q}]\n")
+    };
+    let (from, to) = (
+        of("'cpuset', 'debug'", "'memory'"),
+        of("'memory'", "'cpuset'"),
+    );
+    let expected = [
+        "remount p debug",
+        "remount q ",
+        "remount p memory",
+        "remount q cpuset",
+    ];
+    assert_eq!(goes(&from, &to), expected);
+    // To one that comes, and back from it.
+    assert_eq!(
+        goes(
+            "[hierarchy.p]\nsubsystems = ['cpuset']\n",
+            &of("", "'cpuset'")
+        ),
+        ["remount p ", "mount q cpuset"]
+    );
+}
