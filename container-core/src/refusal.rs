@@ -134,3 +134,26 @@ impl From<&TaskName> for Part {
         Part::Task(name.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_a_part_says_which_and_nothing_of_it_goes_to_a_guest() {
+        let path: GroupPath = "p:/a".parse().unwrap();
+        let refusal = Refusal::about(Errno::EBUSY, [(&path).into(), " is busy".into()]);
+        assert_eq!(refusal.rule, "p:/a is busy");
+        assert_eq!(refusal.parts.len(), 2);
+        let whole = Refusal {
+            command: 3,
+            over_limit: Some(path.clone()),
+            ..refusal
+        };
+        let of = whole.of("task web/io");
+        assert_eq!((of.errno, of.command), (Errno::EBUSY, 0));
+        assert_eq!(of.rule, "task web/io: p:/a is busy");
+        assert_eq!(of.over_limit, Some(path));
+        assert!(of.parts.is_empty());
+    }
+}

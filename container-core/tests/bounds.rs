@@ -121,6 +121,60 @@ fn a_mode_has_nine_bits() {
 }
 
 #[test]
+fn a_new_group_has_its_parents_owner_and_flags_and_no_limits_yet() {
+    let mut bench = Bench::new();
+    bench.run(&[
+        mkdir("p:/a"),
+        write("p:/a", "cgroup.max.depth", "3"),
+        write("p:/a", "cgroup.max.descendants", "5"),
+        write("p:/a", "notify_on_release", "1"),
+        write("p:/a", "cgroup.clone_children", "1"),
+        Command::Chown {
+            group: group("p:/a"),
+            uid: 7,
+            gid: 9,
+            mode: 0o750,
+        },
+        mkdir("p:/a/b"),
+    ]);
+    for (file, value) in [
+        ("cgroup.max.depth", "max"),
+        ("cgroup.max.descendants", "max"),
+        ("notify_on_release", "1"),
+        ("cgroup.clone_children", "1"),
+    ] {
+        assert_eq!(bench.read("p:/a/b", file), value, "{file}");
+    }
+    bench.by = Credentials {
+        uid: 7,
+        gid: 9,
+        ..Credentials::ROOT
+    };
+    bench.run(&[mkdir("p:/a/b/c"), mkdir("p:/a/b/c/d")]);
+    assert_eq!(bench.refused(mkdir("p:/a/b/c/d/e")), Errno::EAGAIN);
+}
+
+#[test]
+fn what_was_folded_into_a_group_goes_up_with_its_own_bill_when_it_is_removed_too() {
+    let mut bench = Bench::new();
+    bench.run(&[mkdir("b:/a"), mkdir("b:/a/b")]);
+    let task = bench.fork("web/io", None);
+    let mut used = 0;
+    for (path, usage) in [("b:/a/b", 5), ("b:/a", 3), ("b:/", 1)] {
+        bench.run(&[attach(path, task)]);
+        used += usage;
+        bench.charge(task, used);
+    }
+    for (removed, above) in [("b:/a/b", "b:/a"), ("b:/a", "b:/")] {
+        let before = bench.usage(above);
+        bench.run(&[rmdir(removed)]);
+        assert_eq!(bench.usage(above), before);
+        let ledger = bench.framework.ledger();
+        assert_eq!((ledger.groups.usage.0, ledger.tasks.usage.0), (9, 9));
+    }
+}
+
+#[test]
 fn an_owner_keeps_a_group_or_gives_it_the_users_own_gid_and_no_other() {
     let mut bench = Bench::new();
     let chown = |uid, gid| Command::Chown {
