@@ -175,6 +175,28 @@ fn what_was_folded_into_a_group_goes_up_with_its_own_bill_when_it_is_removed_too
 }
 
 #[test]
+fn a_limit_given_with_a_group_holds_below_it_and_that_of_users_does_not() {
+    let mut bench = Bench::new();
+    bench.run(&[
+        mkdir("p:/a"),
+        write("p:/a", "cgroup.max.descendants", "4099"),
+        Command::Chown {
+            group: group("p:/a"),
+            uid: 7,
+            gid: 7,
+            mode: 0o755,
+        },
+    ]);
+    bench.by.uid = 7;
+    let below: Vec<Command> = (0..4098).map(|n| mkdir(&format!("p:/a/in/{n}"))).collect();
+    bench.run(&[&[mkdir("p:/a/in")], &below[..]].concat());
+    let refusal = bench.try_run(&[mkdir("p:/a/in/more")]).unwrap_err();
+    assert_eq!(refusal.errno, Errno::EAGAIN);
+    let told = "p:/a is past its cgroup.max.descendants 4099";
+    assert!(refusal.rule.contains(told), "{refusal}");
+}
+
+#[test]
 fn an_owner_keeps_a_group_or_gives_it_the_users_own_gid_and_no_other() {
     let mut bench = Bench::new();
     let chown = |uid, gid| Command::Chown {

@@ -185,6 +185,7 @@ impl Stage {
     fn make(&mut self, commands: &[Command]) -> (Vec<String>, Vec<String>) {
         self.heard();
         let plan = self.framework.plan(&Credentials::ROOT, commands).unwrap();
+        assert_eq!(plan.commands(), commands);
         let tried = self.heard();
         self.framework.commit(plan).unwrap();
         self.framework.check_invariants();

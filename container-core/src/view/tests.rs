@@ -63,6 +63,7 @@ fn a_path_goes_to_the_host_and_back_under_every_root() {
         let root: GroupPath = root.parse().unwrap();
         for text in ["p:/", "p:/gold", "p:/a/b c/p:"] {
             let path = view_path(text);
+            assert_eq!(format!("{path} {path:?}"), format!("{text} {text}"));
             assert_eq!(ViewPath::of(&path.on_host(&root), &root), Some(path));
         }
     }
