@@ -15,7 +15,7 @@ const READS: usize = 500;
 /// Goal for the supervisor's resident size.
 const GOAL_KB: u64 = 30 << 10;
 /// keeper, wire, runner and api, beside main.
-const GOAL_THREADS: usize = 5;
+const GOAL_THREADS: usize = 4;
 
 const GROUPS: &str = r#"
 [hierarchy.placement]
