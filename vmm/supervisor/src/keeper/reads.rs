@@ -56,7 +56,9 @@ impl Keeper {
             Request::Known(reply) => reply.send(self.copy()),
             Request::Machine(name, reply) => {
                 let machine = self.machines.by_name(&name);
-                self.note_memory();
+                if let Some(id) = machine {
+                    self.note_memory_of(id);
+                }
                 let machine = machine.and_then(|id| self.machines.get(id));
                 reply.send(machine.map(|machine| self.machine_row(machine)));
             }

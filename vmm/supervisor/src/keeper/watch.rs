@@ -110,14 +110,23 @@ impl Keeper {
 
     /// Charge what each machine has resident now.
     pub(super) fn note_memory(&mut self) {
-        for (_, machine) in self.machines.iter() {
-            let control = machine.tasks.get(&TaskKind::Control);
-            // One that has just died is uncharged by its exit.
-            if let (Some(&control), Some(memory)) = (control, &machine.memory)
-                && let Ok(resident) = memory.anonymous()
-            {
-                let _ = self.framework.charge_memory(control, resident);
-            }
+        let ids: Vec<MachineId> = self.machines.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            self.note_memory_of(id);
+        }
+    }
+
+    /// Charge what this machine has resident now.
+    pub(super) fn note_memory_of(&mut self, id: MachineId) {
+        let Some(machine) = self.machines.get(id) else {
+            return;
+        };
+        let control = machine.tasks.get(&TaskKind::Control);
+        // One that has just died is uncharged by its exit.
+        if let (Some(&control), Some(memory)) = (control, &machine.memory)
+            && let Ok(resident) = memory.anonymous()
+        {
+            let _ = self.framework.charge_memory(control, resident);
         }
     }
 
