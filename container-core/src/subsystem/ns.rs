@@ -12,7 +12,7 @@
 
 use crate::core::Core;
 use crate::group::GroupId;
-use crate::refusal::Part;
+use crate::refusal::{Part, count};
 use crate::subsystem::{Context, ControlFile, NS, Subsystem};
 use crate::table::{Task, TaskSlot};
 use crate::{Credentials, Errno, Refusal};
@@ -44,7 +44,8 @@ impl Subsystem for Ns {
         }
         let (target, from) = (&cx.core.groups[to], cx.core.group_for(NS, task));
         let why = if target.tasks > 0 {
-            format!(" cannot enter a group with {} tasks in it, ", target.tasks)
+            let tasks = count(target.tasks, "task", "tasks");
+            format!(" cannot enter a group with {tasks} in it, ")
         } else if target.parent != Some(from) {
             " can only enter a child of the group it is in, not ".to_owned()
         } else {
