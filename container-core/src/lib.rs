@@ -41,7 +41,7 @@ pub use quantity::{Bytes, Cycles, Nanoseconds, Observation, Reading, Usage};
 pub use refusal::{Errno, Refusal};
 pub use subsystem::cpu::{CpuGroup, CpuLimits, CpuStat};
 pub use subsystem::memory::MachineMemory;
-pub use subsystem::{Context, ControlFile, CssTable, Subsystem, parse_flag, parse_u64};
+pub use subsystem::{Context, ControlFile, CssTable, States, Subsystem, parse_flag, parse_u64};
 pub use table::TaskSlot;
 pub use task::{TaskId, TaskKind, TaskName, Tid};
 pub use view::{

@@ -13,7 +13,7 @@ use std::fmt;
 
 use crate::core::Core;
 use crate::group::GroupId;
-use crate::subsystem::{CPU, Context, ControlFile, CssTable, Subsystem, parse_u64};
+use crate::subsystem::{CPU, Context, ControlFile, CssTable, States, Subsystem, parse_u64};
 use crate::table::TaskSlot;
 use crate::{Credentials, Errno, Nanoseconds, Refusal};
 
@@ -236,6 +236,14 @@ impl Subsystem for Cpu {
         FILES
     }
 
+    fn states(&self) -> Option<&dyn States> {
+        Some(&self.states)
+    }
+
+    fn states_mut(&mut self) -> Option<&mut dyn States> {
+        Some(&mut self.states)
+    }
+
     fn css_alloc(&mut self, _cx: &mut Context<'_>, group: GroupId, parent: Option<GroupId>) {
         let id = match parent {
             None => CpuGroup::ROOT,
@@ -254,10 +262,6 @@ impl Subsystem for Cpu {
 
     fn css_offline(&mut self, cx: &mut Context<'_>, group: GroupId, _parent: GroupId) {
         self.touch(cx, group, Some(self.limits(group)));
-    }
-
-    fn css_free(&mut self, group: GroupId) {
-        self.states.free(group);
     }
 
     fn attach(&mut self, cx: &mut Context<'_>, task: TaskSlot, from: GroupId, _to: GroupId) {

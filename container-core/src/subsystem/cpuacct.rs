@@ -26,7 +26,7 @@ use split::Split;
 
 use crate::core::Core;
 use crate::group::GroupId;
-use crate::subsystem::{Context, ControlFile, CssTable, Subsystem, parse_u64};
+use crate::subsystem::{Context, ControlFile, CssTable, States, Subsystem, parse_u64};
 use crate::table::{ALL_SYSTEM, Task, TaskSlot};
 use crate::{Credentials, Errno, MAX_CPUS, Nanoseconds, Refusal, Usage};
 
@@ -178,6 +178,14 @@ impl Subsystem for Cpuacct {
         FILES
     }
 
+    fn states(&self) -> Option<&dyn States> {
+        Some(&self.accounts)
+    }
+
+    fn states_mut(&mut self) -> Option<&mut dyn States> {
+        Some(&mut self.accounts)
+    }
+
     fn css_alloc(&mut self, _cx: &mut Context<'_>, group: GroupId, _parent: Option<GroupId>) {
         self.accounts.insert(group, Account::default());
     }
@@ -188,17 +196,9 @@ impl Subsystem for Cpuacct {
         self.accounts.edit(parent).removed += usage;
     }
 
-    fn css_free(&mut self, group: GroupId) {
-        self.accounts.free(group);
-    }
-
     /// What was used until now is the old group's: the counters are to be read before the move.
     fn attach(&mut self, cx: &mut Context<'_>, task: TaskSlot, from: GroupId, _to: GroupId) {
         cx.touched.bill_moved(cx.core.tasks.slots[task].id, from);
-    }
-
-    fn bind(&mut self, _cx: &mut Context<'_>, from: GroupId, to: GroupId) {
-        self.accounts.rebind(from, to);
     }
 
     fn read(&self, core: &Core, _by: &Credentials, group: GroupId, file: &str) -> String {
@@ -250,18 +250,6 @@ impl Subsystem for Cpuacct {
             _ => account.reset_at.cycles = account.total.cycles,
         }
         Ok(())
-    }
-
-    fn undo(&mut self) {
-        self.accounts.undo();
-    }
-
-    fn settle(&mut self) {
-        self.accounts.settle();
-    }
-
-    fn dump(&self) -> String {
-        self.accounts.dump()
     }
 }
 

@@ -25,7 +25,9 @@ use std::sync::Arc;
 
 use crate::core::Core;
 use crate::group::GroupId;
-use crate::subsystem::{CPUSET, Context, ControlFile, CssTable, Subsystem, parse_flag, parse_u64};
+use crate::subsystem::{
+    CPUSET, Context, ControlFile, CssTable, States, Subsystem, parse_flag, parse_u64,
+};
 use crate::table::TaskSlot;
 use crate::{CpuSet, Credentials, Errno, IdSet, MAX_CPUS, NodeSet, Refusal};
 
@@ -272,6 +274,14 @@ impl Subsystem for Cpuset {
         FILES
     }
 
+    fn states(&self) -> Option<&dyn States> {
+        Some(&self.states)
+    }
+
+    fn states_mut(&mut self) -> Option<&mut dyn States> {
+        Some(&mut self.states)
+    }
+
     fn css_alloc(&mut self, cx: &mut Context<'_>, group: GroupId, parent: Option<GroupId>) {
         let is_root = parent.is_none();
         let host = &cx.core.host;
@@ -300,10 +310,6 @@ impl Subsystem for Cpuset {
 
     fn css_offline(&mut self, _cx: &mut Context<'_>, group: GroupId, parent: GroupId) {
         self.note_in_parent(parent, group, false);
-    }
-
-    fn css_free(&mut self, group: GroupId) {
-        self.states.free(group);
     }
 
     fn can_attach(
@@ -416,17 +422,5 @@ impl Subsystem for Cpuset {
             "cpuset.mems" => rules::list_within(file, value, root.mems),
             _ => Ok(value.into()),
         }
-    }
-
-    fn undo(&mut self) {
-        self.states.undo();
-    }
-
-    fn settle(&mut self) {
-        self.states.settle();
-    }
-
-    fn dump(&self) -> String {
-        self.states.dump()
     }
 }

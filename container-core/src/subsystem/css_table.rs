@@ -11,6 +11,42 @@ pub struct CssTable<T> {
     log: Vec<(GroupId, Option<T>)>,
 }
 
+/// A [`CssTable`] of whatever states, as the batch sees it.
+pub trait States {
+    /// See [`CssTable::free`].
+    fn free(&mut self, group: GroupId);
+    /// See [`CssTable::rebind`].
+    fn rebind(&mut self, from: GroupId, to: GroupId);
+    /// See [`CssTable::undo`].
+    fn undo(&mut self);
+    /// See [`CssTable::settle`].
+    fn settle(&mut self);
+    /// See [`CssTable::dump`].
+    fn dump(&self) -> String;
+}
+
+impl<T: Clone + Debug> States for CssTable<T> {
+    fn free(&mut self, group: GroupId) {
+        CssTable::free(self, group);
+    }
+
+    fn rebind(&mut self, from: GroupId, to: GroupId) {
+        CssTable::rebind(self, from, to);
+    }
+
+    fn undo(&mut self) {
+        CssTable::undo(self);
+    }
+
+    fn settle(&mut self) {
+        CssTable::settle(self);
+    }
+
+    fn dump(&self) -> String {
+        CssTable::dump(self)
+    }
+}
+
 impl<T: Clone + Debug> Default for CssTable<T> {
     fn default() -> CssTable<T> {
         CssTable::new()

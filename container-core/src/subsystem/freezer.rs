@@ -20,7 +20,7 @@
 
 use crate::core::Core;
 use crate::group::GroupId;
-use crate::subsystem::{Context, ControlFile, CssTable, FREEZER, Subsystem};
+use crate::subsystem::{Context, ControlFile, CssTable, FREEZER, States, Subsystem};
 use crate::table::TaskSlot;
 use crate::{Credentials, Errno, Refusal};
 
@@ -161,12 +161,16 @@ impl Subsystem for Freezer {
         FILES
     }
 
-    fn css_alloc(&mut self, _cx: &mut Context<'_>, group: GroupId, _parent: Option<GroupId>) {
-        self.states.insert(group, State::default());
+    fn states(&self) -> Option<&dyn States> {
+        Some(&self.states)
     }
 
-    fn css_free(&mut self, group: GroupId) {
-        self.states.free(group);
+    fn states_mut(&mut self) -> Option<&mut dyn States> {
+        Some(&mut self.states)
+    }
+
+    fn css_alloc(&mut self, _cx: &mut Context<'_>, group: GroupId, _parent: Option<GroupId>) {
+        self.states.insert(group, State::default());
     }
 
     /// No group refuses a task for being frozen, and none keeps it: entering freezes, leaving thaws.
@@ -200,10 +204,6 @@ impl Subsystem for Freezer {
         self.count(cx, task, group, false);
     }
 
-    fn bind(&mut self, _cx: &mut Context<'_>, from: GroupId, to: GroupId) {
-        self.states.rebind(from, to);
-    }
-
     fn read(&self, core: &Core, _by: &Credentials, group: GroupId, file: &str) -> String {
         let above = core.groups[group].parent;
         match file {
@@ -235,17 +235,5 @@ impl Subsystem for Freezer {
             self.states.edit(group).asked = asked;
         }
         Ok(())
-    }
-
-    fn undo(&mut self) {
-        self.states.undo();
-    }
-
-    fn settle(&mut self) {
-        self.states.settle();
-    }
-
-    fn dump(&self) -> String {
-        self.states.dump()
     }
 }

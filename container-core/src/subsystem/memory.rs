@@ -34,7 +34,7 @@ use crate::core::Core;
 use crate::framework::{Framework, check_root};
 use crate::group::GroupId;
 use crate::refusal::Part;
-use crate::subsystem::{Context, ControlFile, CssTable, MEMORY, Subsystem, parse_u64};
+use crate::subsystem::{Context, ControlFile, CssTable, MEMORY, States, Subsystem, parse_u64};
 use crate::table::TaskSlot;
 use crate::transaction::Transaction;
 use crate::{Bytes, Credentials, Errno, Refusal, TaskId};
@@ -220,12 +220,16 @@ impl Subsystem for Memory {
         FILES
     }
 
-    fn css_alloc(&mut self, _cx: &mut Context<'_>, group: GroupId, _parent: Option<GroupId>) {
-        self.counters.insert(group, Counters::NEW);
+    fn states(&self) -> Option<&dyn States> {
+        Some(&self.counters)
     }
 
-    fn css_free(&mut self, group: GroupId) {
-        self.counters.free(group);
+    fn states_mut(&mut self) -> Option<&mut dyn States> {
+        Some(&mut self.counters)
+    }
+
+    fn css_alloc(&mut self, _cx: &mut Context<'_>, group: GroupId, _parent: Option<GroupId>) {
+        self.counters.insert(group, Counters::NEW);
     }
 
     /// # Errors
@@ -265,10 +269,6 @@ impl Subsystem for Memory {
             self.counters.edit(group).take(memory);
         }
         self.set(id, None);
-    }
-
-    fn bind(&mut self, _cx: &mut Context<'_>, from: GroupId, to: GroupId) {
-        self.counters.rebind(from, to);
     }
 
     fn read(&self, _core: &Core, _by: &Credentials, group: GroupId, file: &str) -> String {

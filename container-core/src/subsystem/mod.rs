@@ -17,7 +17,7 @@ pub(crate) mod ns;
 mod number;
 mod registry;
 
-pub use css_table::CssTable;
+pub use css_table::{CssTable, States};
 pub use number::{parse_flag, parse_u64};
 pub(crate) use registry::{
     CPU, CPUACCT, CPUSET, FREEZER, MAX_SUBSYSTEMS, MEMORY, NS, SubsystemId, Subsystems,
@@ -66,6 +66,16 @@ pub trait Subsystem: CloneSubsystem + Send + Sync {
     /// Its control files, each with the name before it: `pids.max`.
     fn files(&self) -> &'static [ControlFile];
 
+    /// Its state by group, if it keeps any: what frees, hands over and undoes it is done for it then.
+    fn states(&self) -> Option<&dyn States> {
+        None
+    }
+
+    /// The same, to change.
+    fn states_mut(&mut self) -> Option<&mut dyn States> {
+        None
+    }
+
     /// A group is being made (a root, where `parent` is None).
     fn css_alloc(&mut self, _cx: &mut Context<'_>, _group: GroupId, _parent: Option<GroupId>) {}
 
@@ -76,7 +86,11 @@ pub trait Subsystem: CloneSubsystem + Send + Sync {
     fn css_offline(&mut self, _cx: &mut Context<'_>, _group: GroupId, _parent: GroupId) {}
 
     /// The group will not come back. Told to every subsystem, also of groups that it never knew.
-    fn css_free(&mut self, _group: GroupId) {}
+    fn css_free(&mut self, group: GroupId) {
+        if let Some(states) = self.states_mut() {
+            states.free(group);
+        }
+    }
 
     /// May the task enter? If no subsystem objects, the move cannot fail any more.
     fn can_attach(
@@ -109,7 +123,11 @@ pub trait Subsystem: CloneSubsystem + Send + Sync {
 
     /// The subsystem goes from one hierarchy's root to another's; neither has children. The core
     /// still says the old one.
-    fn bind(&mut self, _cx: &mut Context<'_>, _from: GroupId, _to: GroupId) {}
+    fn bind(&mut self, _cx: &mut Context<'_>, from: GroupId, to: GroupId) {
+        if let Some(states) = self.states_mut() {
+            states.rebind(from, to);
+        }
+    }
 
     /// The group was made by clone; its task enters next.
     fn post_clone(&mut self, _cx: &mut Context<'_>, _group: GroupId) {}
@@ -145,14 +163,22 @@ pub trait Subsystem: CloneSubsystem + Send + Sync {
     }
 
     /// Take back everything since the last `settle`.
-    fn undo(&mut self) {}
+    fn undo(&mut self) {
+        if let Some(states) = self.states_mut() {
+            states.undo();
+        }
+    }
 
     /// What was done stays.
-    fn settle(&mut self) {}
+    fn settle(&mut self) {
+        if let Some(states) = self.states_mut() {
+            states.settle();
+        }
+    }
 
     /// The whole state as text, equal for equal states.
     fn dump(&self) -> String {
-        String::new()
+        self.states().map_or_else(String::new, States::dump)
     }
 }
 
