@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Bytes, Effect, Generation, GroupPath, HierarchyName, HostResources, TaskId, TaskName, Tid,
+    Bytes, Effect, Event, Generation, GroupPath, HierarchyName, HostResources, TaskId, TaskName,
+    Tid,
 };
 
 /// One change. Every door (CLI, API, guest, spec file, tests) asks in these words.
@@ -71,7 +72,7 @@ pub struct Plan {
     pub(crate) generation: Generation,
     pub(crate) by: crate::Credentials,
     pub(crate) commands: Vec<Command>,
-    pub(crate) host: Option<HostResources>,
+    pub(crate) host: Option<Box<HostResources>>,
     pub(crate) effects: Vec<Effect>,
 }
 
@@ -86,24 +87,38 @@ impl Plan {
         self.generation
     }
 
-    /// Whether it changes groups, or moves a task that lived before. A task's birth, its way into its first groups and
-    /// what is reserved for it there do not, nor does its end. A group that is made for it does.
-    pub fn changes_groups(&self) -> bool {
-        let mut born = BTreeSet::new();
-        let mut is_change = |command: &Command| match command {
-            Command::Fork { task, .. } => {
-                born.insert(*task);
-                false
-            }
-            Command::Exit { .. } => false,
-            Command::Attach { task, .. } | Command::Reserve { task, .. } => !born.contains(task),
-            _ => true,
-        };
-        self.host.is_some() || self.commands.iter().any(&mut is_change)
+    /// Whether it changes groups, or moves a task that lived before.
+    pub(crate) fn changes_groups(&self) -> bool {
+        self.host.is_some() || changes_groups(&self.commands)
     }
 
     /// The commands, as asked.
     pub fn commands(&self) -> &[Command] {
         &self.commands
     }
+}
+
+/// What became of a batch that was to be committed if nothing has to be done for it first.
+#[derive(Debug)]
+pub enum Attempt {
+    /// It is in force; this happened.
+    Committed(Vec<Event>),
+    /// The host comes first. Nothing has changed.
+    Planned(Plan),
+}
+
+/// Whether a batch changes groups, or moves a task that lived before. A task's birth, its way into its first groups and
+/// what is reserved for it there do not, nor does its end. A group that is made for it does.
+pub(crate) fn changes_groups(commands: &[Command]) -> bool {
+    let mut born = BTreeSet::new();
+    let mut is_change = |command: &Command| match command {
+        Command::Fork { task, .. } => {
+            born.insert(*task);
+            false
+        }
+        Command::Exit { .. } => false,
+        Command::Attach { task, .. } | Command::Reserve { task, .. } => !born.contains(task),
+        _ => true,
+    };
+    commands.iter().any(&mut is_change)
 }

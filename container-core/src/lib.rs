@@ -3,7 +3,8 @@
 //! Pure: no I/O, no clock, no thread, no unsafe. Whoever owns a [`Framework`] asks it to
 //! [`plan`](Framework::plan) a batch of [`Command`]s, carries out the plan's [`Effect`]s on the host,
 //! and then [`commit`](Framework::commit)s it. Until the commit nothing has changed; a refused plan
-//! has changed nothing either.
+//! has changed nothing either. A batch of which the host hears nothing is in force with one
+//! [`attempt`](Framework::attempt).
 
 mod command;
 mod core;
@@ -26,7 +27,7 @@ mod transaction;
 mod view;
 
 pub use crate::core::Core;
-pub use command::{Command, Plan};
+pub use command::{Attempt, Command, Plan};
 pub use cpu_set::{CpuSet, IdSet, MAX_CPUS, NodeSet};
 pub use credentials::Credentials;
 pub use effect::Effect;

@@ -14,6 +14,7 @@
 #[path = "../../../tests/support/cage.rs"]
 #[allow(dead_code, reason = "the black-box tests use the rest of it")]
 mod cage;
+mod floor;
 mod kernel;
 mod memory;
 mod operations;

@@ -2,6 +2,8 @@
 
 use container_core::*;
 
+use crate::floor::Floor;
+
 /// Groups below 100 others, which are empty: nobody has ten thousand in one directory.
 pub const GROUPS: usize = 10_000;
 
@@ -15,6 +17,8 @@ pub struct Village {
     pub bills: [GroupPath; 2],
     /// The living, each with the group it is in.
     pub tasks: Vec<(TaskId, usize)>,
+    /// Lines as many as the tasks have.
+    pub floor: Floor,
     machine: MachineName,
     forked: usize,
     random: u64,
@@ -42,6 +46,7 @@ impl Village {
             groups,
             bills: ["bill:/even", "bill:/odd"].map(|path| path.parse().unwrap()),
             tasks: Vec::new(),
+            floor: Floor::new(0, 0),
             machine: "m0".parse().unwrap(),
             forked: 0,
             random: 0x9e37_79b9_7f4a_7c15,
@@ -72,6 +77,7 @@ impl Village {
     /// So many tasks, two in each of as many groups as that makes, or more once all have two.
     pub fn settle(&mut self, tasks: usize) {
         let inhabited = (tasks / 2).min(GROUPS);
+        self.floor = Floor::new(tasks, inhabited);
         // Neighbours by birth are no neighbours by group.
         let mut order: Vec<usize> = (0..tasks).map(|task| task % inhabited).collect();
         for last in (1..tasks).rev() {
@@ -131,15 +137,21 @@ impl Village {
         });
     }
 
-    /// Plan and commit one command, and how many effects there would be to carry out between.
+    /// One command in force, and how many effects there would be to carry out before that.
     pub fn run(&mut self, command: Command) -> usize {
-        let plan = self
-            .framework
-            .plan(&Credentials::ROOT, std::slice::from_ref(&command));
-        let plan = plan.unwrap();
-        let effects = plan.effects().len();
-        std::hint::black_box(self.framework.commit(plan).unwrap());
-        effects
+        let command = std::slice::from_ref(&command);
+        let attempt = self.framework.attempt(&Credentials::ROOT, command);
+        match attempt.unwrap() {
+            Attempt::Committed(events) => {
+                std::hint::black_box(events);
+                0
+            }
+            Attempt::Planned(plan) => {
+                let effects = plan.effects().len();
+                std::hint::black_box(self.framework.commit(plan).unwrap());
+                effects
+            }
+        }
     }
 
     /// One of the living, and its group.

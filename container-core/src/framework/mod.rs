@@ -16,6 +16,8 @@
 //! batch is settled, so that an undo finds it in its place, and a commit of the same generation does
 //! exactly what the trial did.
 //!
+//! A batch that asks nothing of the host needs no second application: an attempt keeps what it has applied.
+//!
 //! Effects are not carried out here, and the events are not numbered here.
 
 mod attach;
@@ -43,12 +45,15 @@ pub use info::{GroupInfo, HierarchyInfo, Owner, TaskInfo};
 pub use ledger::Ledger;
 pub use listing::{MAX_TASK_PAGE, TaskCursor, TaskPage};
 
+use crate::command::changes_groups;
 use crate::core::Core;
 use crate::group::DUMMY_ROOT;
 use crate::subsystem::{CPUACCT, Context, Subsystem, Subsystems};
 use crate::transaction::{Bill, Transaction, Undo};
 use crate::view::Views;
-use crate::{Command, CpuSet, Credentials, Effect, Errno, Event, NodeSet, Plan, Refusal, TaskId};
+use crate::{
+    Attempt, Command, CpuSet, Credentials, Effect, Errno, Event, NodeSet, Plan, Refusal, TaskId,
+};
 
 /// Most hierarchies at once: each costs every css_set a link.
 const MAX_HIERARCHIES: usize = 32;
@@ -171,6 +176,29 @@ impl Framework {
         })
     }
 
+    /// Check a batch as [`plan`](Self::plan) does, and commit it at once where it asks nothing of the host: then there
+    /// is nothing between the two that could fail, and the commands are applied once.
+    ///
+    /// # Errors
+    /// Those of [`plan`](Self::plan).
+    pub fn attempt(&mut self, by: &Credentials, commands: &[Command]) -> Result<Attempt, Refusal> {
+        let mut transaction = Transaction::lasting(*by);
+        let outcome = self.apply_all(&mut transaction, commands);
+        let outcome = outcome.map(|()| self.effects(&transaction));
+        if outcome.as_ref().is_ok_and(Vec::is_empty) {
+            let events = self.keep(transaction, changes_groups(commands));
+            return Ok(Attempt::Committed(events));
+        }
+        self.roll_back(transaction);
+        Ok(Attempt::Planned(Plan {
+            generation: self.generation,
+            by: *by,
+            commands: commands.to_vec(),
+            host: None,
+            effects: outcome?,
+        }))
+    }
+
     /// Let a batch happen, note what it would do to the host, and take it all back.
     ///
     /// # Errors
@@ -204,7 +232,7 @@ impl Framework {
             generation: self.generation,
             by: Credentials::ROOT,
             commands: Vec::new(),
-            host: Some(host),
+            host: Some(Box::new(host)),
             effects,
         }
     }
@@ -222,12 +250,17 @@ impl Framework {
         let changes_groups = plan.changes_groups();
         let mut transaction = Transaction::lasting(plan.by);
         if let Some(host) = plan.host {
-            self.change_host(&mut transaction, host);
+            self.change_host(&mut transaction, *host);
         }
         if let Err(refusal) = self.apply_all(&mut transaction, &plan.commands) {
             self.roll_back(transaction);
             return Err(refusal);
         }
+        Ok(self.keep(transaction, changes_groups))
+    }
+
+    /// A batch stays, and is the next generation.
+    fn keep(&mut self, mut transaction: Transaction, changes_groups: bool) -> Vec<Event> {
         self.tell_of_freezing(&mut transaction);
         self.generation.0 += 1;
         self.groups_generation.0 += u64::from(changes_groups);
@@ -237,7 +270,7 @@ impl Framework {
         self.settle();
         let (events, sightings) = transaction.into_events();
         self.views.sightings = sightings;
-        Ok(events)
+        events
     }
 
     fn apply_all(

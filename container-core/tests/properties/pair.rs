@@ -175,9 +175,11 @@ impl Pair {
             .err()
             .map(|refusal| (refusal.command, refusal.errno));
         assert_eq!(refused, expected, "{batch:?}: {planned:?}");
+        let twin = Twin::attempt(&self.framework, &Credentials::ROOT, batch);
         let plan = match planned {
             Ok(plan) => plan,
             Err(refusal) => {
+                twin.refused(&refusal);
                 self.framework.count_failure(&refusal);
                 let refused = std::mem::replace(&mut self.model, old);
                 return self.model.count_failure(&refused);
@@ -192,6 +194,7 @@ impl Pair {
         let stale = self.framework.plan(&Credentials::ROOT, &[]).unwrap();
         let effects = plan.effects().to_vec();
         let events = self.framework.commit(plan).unwrap();
+        twin.agrees(&effects, &events, &self.framework);
         assert_eq!(
             self.framework.commit(stale).unwrap_err().errno,
             Errno::ESTALE

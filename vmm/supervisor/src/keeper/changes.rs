@@ -1,10 +1,11 @@
-//! A change under way: planned, carried out a batch at a time, committed or rolled back, and its asker told.
+//! A change under way: in force at once where it asks nothing of the host, and else planned, carried out a batch at a
+//! time, committed or rolled back; and its asker told.
 
 use std::time::Instant;
 
 use actor::Reply;
 use container_core::{
-    Command, Credentials, Effect, Errno, GroupsGeneration, Plan, Refusal, TaskId,
+    Attempt, Command, Credentials, Effect, Errno, Event, GroupsGeneration, Plan, Refusal, TaskId,
 };
 
 use super::flight::{Flight, Hands, Step};
@@ -13,6 +14,7 @@ use super::{Asker, ChangeError, Keeper, MachineId, Planned, PlannedEffect};
 /// Effects carried out before waiting reads have their turn: a forced move of a running thread can
 /// take milliseconds.
 const BATCH: usize = 16;
+
 /// Whom a flight is for.
 pub(super) enum Then {
     Answer(Vec<PlannedEffect>, Reply<Result<Planned, ChangeError>>),
@@ -50,28 +52,30 @@ impl Keeper {
         reply: Reply<Result<Planned, ChangeError>>,
     ) {
         let began = Instant::now();
-        let plan = self
-            .of_generation(generation)
-            .and_then(|()| self.framework.plan(by, commands));
-        let plan = match plan {
-            Ok(plan) => plan,
-            Err(refusal) => {
-                if !dry_run {
-                    self.framework.count_failure(&refusal);
-                }
-                return reply.send(Err(refusal.into()));
-            }
-        };
-        let effects = self.named(plan.effects());
-        if !dry_run {
-            return self.carry_out(plan, Then::Answer(effects, reply), began);
+        let outcome = self.of_generation(generation);
+        if dry_run {
+            let plan = outcome.and_then(|()| self.framework.plan(by, commands));
+            let planned = plan.map(|plan| Planned {
+                generation: self.framework.groups_generation(),
+                effects: self.named(plan.effects()),
+                committed: false,
+                took_ns: None,
+            });
+            return reply.send(planned.map_err(ChangeError::from));
         }
-        reply.send(Ok(Planned {
-            generation: self.framework.groups_generation(),
-            effects,
-            committed: false,
-            took_ns: None,
-        }));
+        match outcome.and_then(|()| self.framework.attempt(by, commands)) {
+            Ok(attempt) => {
+                let effects = match &attempt {
+                    Attempt::Planned(plan) => self.named(plan.effects()),
+                    Attempt::Committed(_) => Vec::new(),
+                };
+                self.go_on(attempt, Then::Answer(effects, reply), began);
+            }
+            Err(refusal) => {
+                self.framework.count_failure(&refusal);
+                reply.send(Err(refusal.into()));
+            }
+        }
     }
 
     fn of_generation(&self, wanted: Option<GroupsGeneration>) -> Result<(), Refusal> {
@@ -114,11 +118,11 @@ impl Keeper {
         named.collect()
     }
 
-    /// Plan a change and carry its first batch out.
+    /// Make a change, or begin to: what asks nothing of the host is in force at once.
     pub(super) fn begin(&mut self, by: &Credentials, commands: &[Command], then: Then) {
         let began = Instant::now();
-        match self.framework.plan(by, commands) {
-            Ok(plan) => self.carry_out(plan, then, began),
+        match self.framework.attempt(by, commands) {
+            Ok(attempt) => self.go_on(attempt, then, began),
             Err(refusal) => {
                 self.framework.count_failure(&refusal);
                 self.failed(then, refusal.into());
@@ -126,6 +130,24 @@ impl Keeper {
         }
     }
 
+    fn go_on(&mut self, attempt: Attempt, then: Then, began: Instant) {
+        match attempt {
+            Attempt::Committed(events) => {
+                let took_ns = began.elapsed().as_nanos() as u64;
+                self.note(events, &then);
+                self.succeeded(
+                    then,
+                    Done {
+                        effects: 0,
+                        took_ns,
+                    },
+                );
+            }
+            Attempt::Planned(plan) => self.carry_out(plan, then, began),
+        }
+    }
+
+    /// Carry the first batch of a plan's effects out.
     pub(super) fn carry_out(&mut self, plan: Plan, then: Then, began: Instant) {
         let effects = plan.effects().len();
         self.under_way = Some(UnderWay {
@@ -170,29 +192,29 @@ impl Keeper {
         match self.framework.commit(under_way.flight.into_plan()) {
             Ok(events) => {
                 let took_ns = under_way.began.elapsed().as_nanos() as u64;
-                let guest = match &under_way.then {
-                    Then::Guest(asker, _) => Some(asker.machine),
-                    _ => None,
-                };
-                let by_host = matches!(under_way.then, Then::Answer(..));
-                self.keep_places(&events, by_host);
-                self.record(events, guest);
+                self.note(events, &under_way.then);
                 for task in thaws {
                     self.hands().thaw(task);
                 }
                 self.post_holds();
-                self.succeeded(
-                    under_way.then,
-                    Done {
-                        effects: under_way.effects,
-                        took_ns,
-                    },
-                );
+                let effects = under_way.effects;
+                self.succeeded(under_way.then, Done { effects, took_ns });
             }
             // Changes are taken one at a time, so that this is a fault of ours; the watch sets the
             // pins right.
             Err(refusal) => self.failed(under_way.then, refusal.into()),
         }
+    }
+
+    /// Tell what a commit made happen, and remember where its asker put machines.
+    fn note(&mut self, events: Vec<Event>, then: &Then) {
+        let guest = match then {
+            Then::Guest(asker, _) => Some(asker.machine),
+            _ => None,
+        };
+        let by_host = matches!(then, Then::Answer(..));
+        self.keep_places(&events, by_host);
+        self.record(events, guest);
     }
 
     fn succeeded(&mut self, then: Then, done: Done) {
