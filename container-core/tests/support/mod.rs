@@ -89,6 +89,31 @@ pub fn clone(task: TaskId, subsystem: &str) -> Command {
     }
 }
 
+/// Makes a group with these CPUs and all memory nodes.
+pub fn mkcpuset(path: &str, list: &str) -> Vec<Command> {
+    vec![
+        mkdir(path),
+        write(path, "cpuset.cpus", list),
+        write(path, "cpuset.mems", "0"),
+    ]
+}
+
+pub fn cpus(list: &str) -> CpuSet {
+    list.parse().unwrap()
+}
+
+pub fn pin(task: TaskId, to: &str, before: Option<&str>) -> Effect {
+    Effect::Pin {
+        task,
+        cpus: cpus(to),
+        before: before.map(cpus),
+    }
+}
+
+pub fn sample(task: TaskId) -> Effect {
+    Effect::Sample { task }
+}
+
 /// A framework and a user, whose every success is checked for consistency.
 pub struct Bench {
     pub framework: Framework,
@@ -98,12 +123,17 @@ pub struct Bench {
 impl Bench {
     /// `p` has cpuset and debug, `b` has cpuacct.
     pub fn new() -> Bench {
-        let mut bench = Bench {
-            framework: Framework::new(host()),
-            by: Credentials::ROOT,
-        };
+        let mut bench = Bench::unmounted(host());
         bench.run(&[mount("p", &["cpuset", "debug"]), mount("b", &["cpuacct"])]);
         bench
+    }
+
+    /// No hierarchy.
+    pub fn unmounted(host: HostResources) -> Bench {
+        Bench {
+            framework: Framework::new(host),
+            by: Credentials::ROOT,
+        }
     }
 
     /// Plan and commit; what the host would have had to do, and what happened.
