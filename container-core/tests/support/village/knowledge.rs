@@ -4,8 +4,8 @@ use container_core::*;
 
 use super::{HIERARCHIES, Village};
 
-/// Every control file that there is, and one that there is not.
-const FILES: [&str; 27] = [
+/// Every control file that there is in these hierarchies, and one that there is not.
+const FILES: [&str; 30] = [
     "tasks",
     "notify_on_release",
     "release_agent",
@@ -23,6 +23,9 @@ const FILES: [&str; 27] = [
     "cpuset.placement",
     "cpuacct.usage",
     "cpuacct.cycles",
+    "cpuacct.usage_percpu",
+    "cpuacct.stat",
+    "cpuacct.load",
     "freezer.state",
     "freezer.self_freezing",
     "freezer.parent_freezing",
