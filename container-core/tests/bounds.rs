@@ -22,10 +22,7 @@ fn two_nodes() -> HostResources {
 
 #[test]
 fn nodes_follow_the_host_though_the_cpus_stay() {
-    let mut bench = Bench {
-        framework: Framework::new(two_nodes()),
-        by: Credentials::ROOT,
-    };
+    let mut bench = Bench::unmounted(two_nodes());
     bench.run(&[mount("p", &["cpuset"]), mkdir("p:/a"), mkdir("p:/a/b")]);
     for path in ["p:/a", "p:/a/b"] {
         bench.run(&[write(path, "cpuset.cpus", "0-1")]);

@@ -1,229 +1,13 @@
-//! What a subsystem that a program brings is told, in which order, and what it is not told.
+//! What a subsystem that a program brings is told, in which order, and what it is not told;
+//! and which may be brought.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "clippy takes only test functions for tests"
-)]
-
+#[path = "callbacks/recorder.rs"]
+mod recorder;
 mod support;
 
-use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, Sender, channel};
-
 use container_core::*;
+use recorder::Stage;
 use support::*;
-
-/// Says what it is told. It objects to tasks in groups that have its name, and to values for them.
-#[derive(Clone)]
-struct Recorder {
-    name: &'static str,
-    files: &'static [ControlFile],
-    said: Sender<String>,
-    /// Groups by what they were called when they came: some callbacks have only the id.
-    paths: BTreeMap<GroupId, String>,
-}
-
-impl Recorder {
-    fn say(&self, callback: &str, about: &str) {
-        let line = format!("{} {callback} {about}", self.name);
-        // A test that has ended no longer listens.
-        let _ = self.said.send(line.trim_end().into());
-    }
-
-    fn path(&self, group: GroupId) -> &str {
-        self.paths.get(&group).map_or("unknown", String::as_str)
-    }
-
-    fn learn(&mut self, cx: &Context<'_>, group: GroupId) -> String {
-        let path = cx.core.path_of(group).to_string();
-        self.paths.insert(group, path.clone());
-        path
-    }
-
-    /// Say that a task comes to a group, and object if the group has its name.
-    fn meet(
-        &self,
-        cx: &Context<'_>,
-        callback: &str,
-        at: (TaskSlot, GroupId),
-    ) -> Result<(), Refusal> {
-        let (task, path) = (cx.core.name_of(at.0), cx.core.path_of(at.1));
-        self.say(callback, &format!("{task} {path}"));
-        match path.name() == Some(self.name) {
-            true => Err(Refusal::new(
-                Errno::EBUSY,
-                format!("{path} takes no tasks, not {task} either"),
-            )),
-            false => Ok(()),
-        }
-    }
-}
-
-impl Subsystem for Recorder {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn files(&self) -> &'static [ControlFile] {
-        self.files
-    }
-
-    fn css_alloc(&mut self, cx: &mut Context<'_>, group: GroupId, parent: Option<GroupId>) {
-        let path = self.learn(cx, group);
-        let above = parent.map_or("none", |parent| self.path(parent));
-        self.say("css_alloc", &format!("{path} below {above}"));
-    }
-
-    fn css_online(&mut self, _cx: &mut Context<'_>, group: GroupId) {
-        self.say("css_online", self.path(group));
-    }
-
-    fn css_offline(&mut self, _cx: &mut Context<'_>, group: GroupId, parent: GroupId) {
-        let (path, above) = (self.path(group), self.path(parent));
-        self.say("css_offline", &format!("{path} below {above}"));
-    }
-
-    fn css_free(&mut self, group: GroupId) {
-        self.say("css_free", self.path(group));
-    }
-
-    fn can_attach(
-        &mut self,
-        cx: &mut Context<'_>,
-        task: TaskSlot,
-        to: GroupId,
-    ) -> Result<(), Refusal> {
-        self.meet(cx, "can_attach", (task, to))
-    }
-
-    fn cancel_attach(&mut self, cx: &mut Context<'_>, task: TaskSlot, to: GroupId) {
-        self.say(
-            "cancel_attach",
-            &format!("{} {}", cx.core.name_of(task), self.path(to)),
-        );
-    }
-
-    fn attach(&mut self, cx: &mut Context<'_>, task: TaskSlot, from: GroupId, to: GroupId) {
-        assert_eq!(cx.core.beside(to, task), to, "the task has moved");
-        let (from, to) = (self.path(from), self.path(to));
-        self.say(
-            "attach",
-            &format!("{} {from} to {to}", cx.core.name_of(task)),
-        );
-    }
-
-    fn fork(
-        &mut self,
-        cx: &mut Context<'_>,
-        task: TaskSlot,
-        group: GroupId,
-    ) -> Result<(), Refusal> {
-        self.meet(cx, "fork", (task, group))
-    }
-
-    fn exit(&mut self, cx: &mut Context<'_>, task: TaskSlot, group: GroupId) {
-        self.say(
-            "exit",
-            &format!("{} {}", cx.core.name_of(task), self.path(group)),
-        );
-    }
-
-    fn bind(&mut self, cx: &mut Context<'_>, from: GroupId, to: GroupId) {
-        let to = self.learn(cx, to);
-        self.say("bind", &format!("{} to {to}", self.path(from)));
-    }
-
-    fn post_clone(&mut self, _cx: &mut Context<'_>, group: GroupId) {
-        self.say("post_clone", self.path(group));
-    }
-
-    fn host_changed(&mut self, cx: &mut Context<'_>) {
-        let core = cx.core;
-        let root = self.paths.keys().next().map(|group| core.path_of(*group));
-        self.say("host_changed", &root.unwrap().to_string());
-    }
-
-    fn read(&self, core: &Core, _by: &Credentials, group: GroupId, file: &str) -> String {
-        format!("{file} of {}", core.path_of(group))
-    }
-
-    fn undo(&mut self) {
-        self.say("undo", "");
-    }
-
-    fn settle(&mut self) {
-        self.say("settle", "");
-    }
-}
-
-/// A framework with some recorders, and what they have said.
-struct Stage {
-    framework: Framework,
-    heard: Receiver<String>,
-}
-
-impl Stage {
-    /// All of them are in `h`, which has the group `/a`; nothing of that is to be heard.
-    fn new(names: &[&'static str]) -> Stage {
-        let mut stage = Stage::unmounted(names);
-        stage.make(&[mount("h", names), mkdir("h:/a")]);
-        stage
-    }
-
-    fn unmounted(names: &[&'static str]) -> Stage {
-        let (said, heard) = channel();
-        let subsystems = names.iter().map(|name| recorder(name, &[], &said));
-        let framework = Framework::with_subsystems(host(), subsystems.collect());
-        Stage { framework, heard }
-    }
-
-    fn heard(&self) -> Vec<String> {
-        self.heard.try_iter().collect()
-    }
-
-    /// What was said while the batch was tried, and while it was made real.
-    fn make(&mut self, commands: &[Command]) -> (Vec<String>, Vec<String>) {
-        self.heard();
-        let plan = self.framework.plan(&Credentials::ROOT, commands).unwrap();
-        assert_eq!(plan.commands(), commands);
-        let tried = self.heard();
-        self.framework.commit(plan).unwrap();
-        self.framework.check_invariants();
-        (tried, self.heard())
-    }
-
-    /// What was said while a batch was refused.
-    fn refused(&mut self, commands: &[Command]) -> Vec<String> {
-        self.heard();
-        let refusal = self.framework.plan(&Credentials::ROOT, commands);
-        assert_eq!(refusal.unwrap_err().errno, Errno::EBUSY);
-        self.heard()
-    }
-
-    fn born(&mut self, name: &str) -> (TaskId, Command) {
-        let task = self.framework.allocate_task();
-        let fork = Command::Fork {
-            task,
-            name: name.parse().unwrap(),
-            tid: Tid(task.0 as u32),
-            parent: None,
-        };
-        (task, fork)
-    }
-}
-
-fn recorder(
-    name: &'static str,
-    files: &'static [ControlFile],
-    said: &Sender<String>,
-) -> Box<dyn Subsystem> {
-    Box::new(Recorder {
-        name,
-        files,
-        said: said.clone(),
-        paths: BTreeMap::new(),
-    })
-}
 
 #[test]
 fn a_group_is_made_known_before_it_is_in_its_tree_and_freed_when_it_cannot_come_back() {
@@ -458,17 +242,9 @@ static FILES: &[ControlFile] = &[
 
 static TAKEN: &[ControlFile] = &[ControlFile::read_only("cpuset.cpus")];
 
-fn with(recorders: &[(&'static str, &'static [ControlFile])]) -> Framework {
-    let (said, _) = channel();
-    let recorders = recorders
-        .iter()
-        .map(|(name, files)| recorder(name, files, &said));
-    Framework::with_subsystems(host(), recorders.collect())
-}
-
 #[test]
 fn its_files_stand_where_its_table_says_and_a_write_that_it_does_not_know_is_refused() {
-    let mut framework = with(&[("one", FILES)]);
+    let Stage { mut framework, .. } = Stage::with_files(&[("one", FILES)]);
     let root = Credentials::ROOT;
     let plan = framework.plan(&root, &[mount("h", &["one"]), mkdir("h:/a")]);
     framework.commit(plan.unwrap()).unwrap();
@@ -497,7 +273,7 @@ const NINE: [(&str, &[ControlFile]); 9] = [
 
 #[test]
 fn nine_may_be_brought() {
-    let mut framework = with(&NINE);
+    let Stage { mut framework, .. } = Stage::with_files(&NINE);
     let plan = framework.plan(&Credentials::ROOT, &[mount("h", &["a", "i"])]);
     framework.commit(plan.unwrap()).unwrap();
     framework.check_invariants();
@@ -506,17 +282,17 @@ fn nine_may_be_brought() {
 #[test]
 #[should_panic = "too many subsystems"]
 fn not_ten() {
-    with(&[&NINE[..], &[("j", &[])]].concat());
+    Stage::with_files(&[&NINE[..], &[("j", &[])]].concat());
 }
 
 #[test]
 #[should_panic = "two subsystems of one name"]
 fn not_one_whose_name_is_taken() {
-    with(&[("cpuset", &[])]);
+    Stage::with_files(&[("cpuset", &[])]);
 }
 
 #[test]
 #[should_panic = "two files of one name"]
 fn not_one_whose_file_is_taken() {
-    with(&[("one", TAKEN)]);
+    Stage::with_files(&[("one", TAKEN)]);
 }

@@ -12,13 +12,6 @@ use support::*;
 
 use Errno::*;
 
-/// No hierarchy.
-fn empty() -> Bench {
-    let mut bench = Bench::new();
-    bench.run(&[unmount("p"), unmount("b")]);
-    bench
-}
-
 fn subsystems(bench: &Bench, name: &str) -> Vec<&'static str> {
     let all = bench.framework.hierarchies();
     let one = all.into_iter().find(|one| one.name.as_str() == name);
@@ -34,7 +27,7 @@ fn refused(bench: &mut Bench, commands: &[Command]) -> Errno {
 
 #[test]
 fn a_hierarchy_has_exactly_the_set_of_its_last_remount() {
-    let mut bench = empty();
+    let mut bench = Bench::unmounted(host());
     bench.run(&[mount("p", &["cpuset", "debug"])]);
     let sets: [&[&str]; 4] = [
         &["memory", "cpuset"],
@@ -56,7 +49,7 @@ fn a_hierarchy_has_exactly_the_set_of_its_last_remount() {
 
 #[test]
 fn the_subsystem_of_another_comes_only_after_that_one_gave_it_up() {
-    let mut bench = empty();
+    let mut bench = Bench::unmounted(host());
     bench.run(&[mount("p", &["cpuset"]), mount("q", &[])]);
     assert_eq!(refused(&mut bench, &[remount("q", &["cpuset"])]), EBUSY);
     // In one batch, and taken back with it.
@@ -75,7 +68,7 @@ fn the_subsystem_of_another_comes_only_after_that_one_gave_it_up() {
 
 #[test]
 fn one_with_child_groups_keeps_its_set_and_the_same_set_is_no_event() {
-    let mut bench = empty();
+    let mut bench = Bench::unmounted(host());
     bench.run(&[mount("p", &["cpuset"]), mkdir("p:/a")]);
     assert_eq!(
         refused(&mut bench, &[remount("p", &["cpuset", "memory"])]),
@@ -92,7 +85,7 @@ fn one_with_child_groups_keeps_its_set_and_the_same_set_is_no_event() {
 
 #[test]
 fn bills_pins_and_reservations_go_with_their_subsystem() {
-    let mut bench = empty();
+    let mut bench = Bench::unmounted(host());
     bench.run(&[
         mount("one", &["cpuacct", "memory"]),
         mount("two", &["cpuset"]),

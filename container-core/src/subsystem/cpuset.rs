@@ -14,9 +14,11 @@
 //! The rules and their errnos are those of validate_change() and friends in kernel/cgroup/cpuset.c
 //! and cpuset-v1.c. "Exclusive" means among the groups of the framework.
 
+mod effective;
 mod reserving;
 mod rules;
 mod seats;
+mod writes;
 
 use seats::Seats;
 
@@ -25,11 +27,9 @@ use std::sync::Arc;
 
 use crate::core::Core;
 use crate::group::GroupId;
-use crate::subsystem::{
-    CPUSET, Context, ControlFile, CssTable, States, Subsystem, parse_flag, parse_u64,
-};
+use crate::subsystem::{CPUSET, Context, ControlFile, CssTable, States, Subsystem};
 use crate::table::TaskSlot;
-use crate::{CpuSet, Credentials, Errno, IdSet, MAX_CPUS, NodeSet, Refusal};
+use crate::{CpuSet, Credentials, MAX_CPUS, NodeSet, Refusal};
 
 /// One group's cpuset. Sets of CPUs are large and mostly those of the group above, and then shared with it.
 #[derive(Clone, Debug)]
@@ -117,152 +117,6 @@ impl Cpuset {
                 .pin(cx.core.tasks.slots[task].id, || self.cpus_of(cx.core, task));
         }
     }
-
-    /// Bring effective values up to date from a group down. Below a group whose effective values
-    /// stay, nothing changes, unless the host itself did (`everywhere`).
-    ///
-    /// Returns the first group whose vCPUs no longer have a CPU each, though it is one-to-one.
-    fn refresh(&mut self, cx: &mut Context<'_>, top: GroupId, everywhere: bool) -> Option<GroupId> {
-        let mut crowded = None;
-        let mut pending = vec![top];
-        while let Some(group) = pending.pop() {
-            let (cpus, mems) = self.effective(cx.core, group);
-            let state = self.state(group);
-            let changed = state.effective_cpus != cpus || state.effective_mems != mems;
-            if changed {
-                self.touch(cx, group);
-                let state = self.states.edit(group);
-                (state.effective_cpus, state.effective_mems) = (cpus, mems);
-                if !self.reseat(cx.core, group) {
-                    crowded = crowded.or(Some(group));
-                }
-            }
-            if changed || everywhere {
-                pending.extend(cx.core.groups[group].children.values());
-            }
-        }
-        crowded
-    }
-
-    /// What of the requested values is in force, the parent's being up to date.
-    fn effective(&self, core: &Core, group: GroupId) -> (Arc<CpuSet>, NodeSet) {
-        let (host, state) = (&core.host, self.state(group));
-        let Some(parent) = core.groups[group].parent else {
-            return (shared(host.allowed_cpus, [&state.cpus]), host.mems);
-        };
-        let parent = self.state(parent);
-        let cpus = in_force(*state.cpus, host.allowed_cpus, *parent.effective_cpus);
-        let mems = in_force(state.mems, host.mems, parent.effective_mems);
-        (shared(cpus, [&parent.effective_cpus, &state.cpus]), mems)
-    }
-
-    /// Give a new group its parent's values, unless a sibling is exclusive and could not share them.
-    fn copy_parent(&mut self, cx: &mut Context<'_>, group: GroupId) {
-        let Some(parent) = cx.core.groups[group].parent else {
-            return;
-        };
-        let mut siblings = cx.core.groups[parent].children.values();
-        if siblings.any(|child| self.state(*child).is_exclusive()) {
-            return;
-        }
-        let State { cpus, mems, .. } = self.state(parent);
-        let (cpus, mems) = (cpus.clone(), *mems);
-        let state = self.states.edit(group);
-        (state.cpus, state.mems) = (cpus, mems);
-        self.refresh(cx, group, false);
-    }
-
-    fn write_cpus(
-        &mut self,
-        cx: &mut Context<'_>,
-        group: GroupId,
-        value: &str,
-    ) -> Result<(), Refusal> {
-        let cpus = CpuSet::parse(value, cx.core.host.possible_cpus)
-            .map_err(|refusal| rules::not_taken("cpuset.cpus", refusal))?;
-        rules::cpus_are_present(&cx.core.host, cpus)?;
-        let state = self.state(group);
-        if *state.cpus == cpus {
-            return Ok(());
-        }
-        rules::cpus_are_allowed(&cx.core.host, cpus)?;
-        let above = cx.core.groups[group]
-            .parent
-            .map(|above| &self.state(above).cpus);
-        let cpus = shared(cpus, above);
-        let trial = State {
-            cpus: cpus.clone(),
-            ..state.clone()
-        };
-        self.validate_change(cx.core, group, &trial)?;
-        self.states.edit(group).cpus = cpus;
-        self.note_reserving(cx.core, group);
-        match self.refresh(cx, group, false) {
-            Some(crowded) => Err(self.too_few_cpus(cx.core, crowded)),
-            None => Ok(()),
-        }
-    }
-
-    fn write_mems(
-        &mut self,
-        cx: &mut Context<'_>,
-        group: GroupId,
-        value: &str,
-    ) -> Result<(), Refusal> {
-        let mems = NodeSet::parse(value, NodeSet::CAPACITY)
-            .map_err(|refusal| rules::not_taken("cpuset.mems", refusal))?;
-        rules::mems_are_enforced(&cx.core.host, mems)?;
-        let state = self.state(group);
-        if state.mems != mems {
-            let trial = State {
-                mems,
-                ..state.clone()
-            };
-            self.validate_change(cx.core, group, &trial)?;
-            self.states.edit(group).mems = mems;
-            self.note_reserving(cx.core, group);
-            self.refresh(cx, group, false);
-        }
-        Ok(())
-    }
-
-    fn write_flag(
-        &mut self,
-        cx: &mut Context<'_>,
-        group: GroupId,
-        file: &str,
-        value: &str,
-    ) -> Result<(), Refusal> {
-        let flag = parse_flag(file, value)?;
-        let mut trial = self.state(group).clone();
-        match file {
-            "cpuset.cpu_exclusive" => trial.cpu_exclusive = flag,
-            _ => trial.mem_exclusive = flag,
-        }
-        self.validate_change(cx.core, group, &trial)?;
-        *self.states.edit(group) = trial;
-        self.note_reserving(cx.core, group);
-        Ok(())
-    }
-}
-
-/// What of the requested is allowed; where that is nothing, what is in force above.
-fn in_force<const WORDS: usize>(
-    requested: IdSet<WORDS>,
-    allowed: IdSet<WORDS>,
-    above: IdSet<WORDS>,
-) -> IdSet<WORDS> {
-    let granted = requested & allowed;
-    match granted.is_empty() && !requested.is_empty() {
-        true => above,
-        false => granted,
-    }
-}
-
-/// The set, and the one of those at hand that is equal where there is one.
-fn shared<'a>(cpus: CpuSet, at_hand: impl IntoIterator<Item = &'a Arc<CpuSet>>) -> Arc<CpuSet> {
-    let equal = at_hand.into_iter().find(|other| ***other == cpus);
-    equal.map_or_else(|| Arc::new(cpus), Arc::clone)
 }
 
 impl Subsystem for Cpuset {
@@ -387,26 +241,7 @@ impl Subsystem for Cpuset {
         file: &str,
         value: &str,
     ) -> Result<(), Refusal> {
-        let is_root = cx.core.groups[group].parent.is_none();
-        match file {
-            "cpuset.cpus" | "cpuset.mems" | "cpuset.placement" if is_root => {
-                let rule = format!("{file} of the root group {} is the host's", {
-                    &cx.core.groups[group].path
-                });
-                Err(Refusal::new(Errno::EACCES, rule))
-            }
-            "cpuset.cpus" => self.write_cpus(cx, group, value),
-            "cpuset.mems" => self.write_mems(cx, group, value),
-            "cpuset.placement" => self.write_placement(cx, group, value),
-            "cpuset.sched_load_balance" => match parse_u64(file, value)? {
-                0 => {
-                    let rule = format!("{file} 0 would not be enforced: only 1 is accepted");
-                    Err(Refusal::plain(Errno::EINVAL, rule))
-                }
-                _ => Ok(()),
-            },
-            _ => self.write_flag(cx, group, file, value),
-        }
+        self.write_file(cx, group, file, value)
     }
 
     fn within(

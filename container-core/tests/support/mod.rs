@@ -5,7 +5,11 @@
     reason = "helpers of tests; clippy sees only test functions as tests"
 )]
 
+mod twin;
+
 use container_core::*;
+
+pub use twin::Twin;
 
 /// Eight possible CPUs, of which 0-5 are present and 0-3 are ours; one memory node.
 pub fn host() -> HostResources {
@@ -89,58 +93,29 @@ pub fn clone(task: TaskId, subsystem: &str) -> Command {
     }
 }
 
-/// A copy on which a batch is attempted that the original plans and commits.
-pub struct Twin {
-    framework: Framework,
-    before: String,
-    attempt: Result<Attempt, Refusal>,
+/// Makes a group with these CPUs and all memory nodes.
+pub fn mkcpuset(path: &str, list: &str) -> Vec<Command> {
+    vec![
+        mkdir(path),
+        write(path, "cpuset.cpus", list),
+        write(path, "cpuset.mems", "0"),
+    ]
 }
 
-impl Twin {
-    pub fn attempt(original: &Framework, by: &Credentials, commands: &[Command]) -> Twin {
-        let mut framework = original.clone();
-        let before = framework.snapshot();
-        let attempt = framework.attempt(by, commands);
-        Twin {
-            framework,
-            before,
-            attempt,
-        }
-    }
+pub fn cpus(list: &str) -> CpuSet {
+    list.parse().unwrap()
+}
 
-    /// As the plan was, and nothing has changed.
-    #[track_caller]
-    pub fn refused(self, refusal: &Refusal) {
-        assert_eq!(self.attempt.unwrap_err(), *refusal);
-        assert_eq!(self.framework.snapshot(), self.before);
+pub fn pin(task: TaskId, to: &str, before: Option<&str>) -> Effect {
+    Effect::Pin {
+        task,
+        cpus: cpus(to),
+        before: before.map(cpus),
     }
+}
 
-    /// In force, and all as in the original, where the plan had no effects; else the same plan, and nothing has changed.
-    #[track_caller]
-    pub fn agrees(self, effects: &[Effect], events: &[Event], original: &Framework) {
-        match self.attempt.unwrap() {
-            Attempt::Committed(happened) => {
-                assert_eq!((effects, events), (&[][..], &happened[..]));
-                assert_eq!(self.framework.snapshot(), original.snapshot());
-                assert_eq!(
-                    self.framework.groups_generation(),
-                    original.groups_generation()
-                );
-            }
-            Attempt::Planned(plan) => {
-                assert!(!effects.is_empty(), "nothing is in the way of a commit");
-                // Tasks of several css_sets come in the order of these, which a trial may change.
-                let in_order = |effects: &[Effect]| {
-                    let mut texts: Vec<String> =
-                        effects.iter().map(|it| format!("{it:?}")).collect();
-                    texts.sort();
-                    texts
-                };
-                assert_eq!(in_order(plan.effects()), in_order(effects));
-                assert_eq!(self.framework.snapshot(), self.before);
-            }
-        }
-    }
+pub fn sample(task: TaskId) -> Effect {
+    Effect::Sample { task }
 }
 
 /// A framework and a user, whose every success is checked for consistency.
@@ -152,12 +127,17 @@ pub struct Bench {
 impl Bench {
     /// `p` has cpuset and debug, `b` has cpuacct.
     pub fn new() -> Bench {
-        let mut bench = Bench {
-            framework: Framework::new(host()),
-            by: Credentials::ROOT,
-        };
+        let mut bench = Bench::unmounted(host());
         bench.run(&[mount("p", &["cpuset", "debug"]), mount("b", &["cpuacct"])]);
         bench
+    }
+
+    /// No hierarchy.
+    pub fn unmounted(host: HostResources) -> Bench {
+        Bench {
+            framework: Framework::new(host),
+            by: Credentials::ROOT,
+        }
     }
 
     /// Plan and commit; what the host would have had to do, and what happened.

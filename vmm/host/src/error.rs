@@ -51,6 +51,11 @@ pub enum HostError {
     },
 }
 
+/// What the last system call of this thread returned.
+pub(crate) fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
 impl HostError {
     pub(crate) fn system(call: &'static str, object: impl Into<String>, errno: Errno) -> Self {
         HostError::System {

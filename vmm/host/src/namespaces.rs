@@ -11,6 +11,7 @@ use std::str::FromStr;
 use rustix::fs::{AtFlags, CWD, statat};
 use rustix::io::Errno;
 
+use crate::error::last_errno;
 use crate::{HostError, TaskDirectory};
 
 /// A kind of namespace that a process can enter by itself, alone or not.
@@ -133,11 +134,10 @@ impl Namespaces {
         if self.is_empty() {
             return Ok(());
         }
-        let errno = || Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
         // SAFETY: CLONE_FILES is not among the flags, so no descriptor table is parted; nothing else here
         // is of memory.
         if unsafe { libc::unshare(self.flags) } < 0 {
-            return Err(errno());
+            return Err(last_errno());
         }
         if !self.contains(Namespace::Mount) {
             return Ok(());
@@ -148,7 +148,7 @@ impl Namespaces {
         // are not looked at, and are null.
         match unsafe { libc::mount(null, root, null, flags, null.cast()) } {
             0 => Ok(()),
-            _ => Err(errno()),
+            _ => Err(last_errno()),
         }
     }
 }

@@ -11,6 +11,7 @@ use container_core::{Nanoseconds, Tid};
 use rustix::io::{Errno, read};
 
 use crate::HostError;
+use crate::error::last_errno;
 
 /// The kernel counts of one thread, from the moment of opening, its children not included.
 ///
@@ -150,8 +151,4 @@ fn open_event(event: SoftwareEvent, pid: i32) -> Result<OwnedFd, Errno> {
     }
     // SAFETY: the kernel has just given us this descriptor, and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
-fn last_errno() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

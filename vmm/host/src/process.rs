@@ -23,6 +23,7 @@ use rustix::process::{
     pidfd_send_signal, setrlimit, waitid,
 };
 
+use crate::error::last_errno;
 use crate::memory::PAGE_BYTES;
 use crate::{HostError, clock, procfs};
 
@@ -161,12 +162,7 @@ impl Process {
             libc::syscall(libc::SYS_waitid, id, pidfd, info, options, usage)
         };
         if outcome < 0 {
-            let errno = Errno::from_io_error(&std::io::Error::last_os_error());
-            return Err(HostError::of_process(
-                "waitid",
-                self.pid,
-                errno.unwrap_or(Errno::IO),
-            ));
+            return Err(HostError::of_process("waitid", self.pid, last_errno()));
         }
         // SAFETY: all zeroes are a valid value of either, and so is what the kernel wrote over them.
         let (info, usage) = unsafe { (info.assume_init(), usage.assume_init()) };

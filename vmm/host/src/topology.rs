@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use container_core::{CpuSet, HostResources, MAX_CPUS, NodeSet};
 
+use crate::error::last_errno;
 use crate::{Errno, HostError, affinity, procfs};
 
 const CPU_FILES: &str = "/sys/devices/system/cpu";
@@ -139,9 +140,8 @@ fn allowed_mems() -> Result<NodeSet, HostError> {
         )
     };
     if outcome < 0 {
-        let errno = Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
         // A kernel without NUMA has one node.
-        return match errno {
+        return match last_errno() {
             Errno::NOSYS => Ok(NodeSet::from_iter([0])),
             errno => Err(HostError::system("get_mempolicy", "this process", errno)),
         };

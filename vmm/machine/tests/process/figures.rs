@@ -4,24 +4,14 @@ use std::time::{Duration, Instant};
 
 use link::{ThreadKind, ToMachine, ToSupervisor, VsockConfig};
 
-use crate::Test;
 use crate::guest::Program;
 use crate::supervisor::{born, order_with, spawn, tid_of};
 use crate::vsock::Scratch;
 
-pub const TESTS: &[Test] = &[
-    (
-        "an_idle_machine_uses_no_time_of_its_own",
-        an_idle_machine_uses_no_time_of_its_own,
-    ),
-    (
-        "reads_and_output_never_wake_io",
-        reads_and_output_never_wake_io,
-    ),
-    (
-        "the_start_is_short_and_the_process_small",
-        the_start_is_short_and_the_process_small,
-    ),
+tests![
+    an_idle_machine_uses_no_time_of_its_own,
+    reads_and_output_never_wake_io,
+    the_start_is_short_and_the_process_small,
 ];
 
 /// Prints what each kind of access costs, exit included.

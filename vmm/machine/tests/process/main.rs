@@ -8,12 +8,23 @@
 // All of this is test code, but none of it stands under `#[test]`, where clippy would see that.
 #![allow(clippy::unwrap_used)]
 
+type Test = (&'static str, fn());
+
+/// The tests of a module, by the names of their functions.
+macro_rules! tests {
+    ($($test:ident),* $(,)?) => {
+        pub const TESTS: &[crate::Test] = &[$((stringify!($test), $test)),*];
+    };
+}
+
 mod figures;
 mod guest;
 mod orders;
 mod output;
+mod pauses;
 mod supervisor;
 mod tiny;
+mod violations;
 mod vsock;
 
 use std::fs::File;
@@ -23,8 +34,6 @@ use std::process::ExitCode;
 
 use link::Listener;
 use machine::{Inheritance, TinyImage};
-
-type Test = (&'static str, fn());
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -62,6 +71,8 @@ fn run_tests(arguments: &[String]) -> ExitCode {
     let chosen = |name: &str| filters.is_empty() || filters.iter().any(|f| name.contains(*f));
     let tests: Vec<Test> = [
         orders::TESTS,
+        pauses::TESTS,
+        violations::TESTS,
         output::TESTS,
         tiny::TESTS,
         vsock::TESTS,

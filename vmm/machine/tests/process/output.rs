@@ -4,36 +4,17 @@ use std::time::{Duration, Instant};
 
 use link::{HaltCause, ToMachine, ToSupervisor};
 
-use crate::Test;
 use crate::guest::Program;
 use crate::supervisor::{Machine, born, running};
 
-pub const TESTS: &[Test] = &[
-    (
-        "the_first_byte_is_stamped_once",
-        the_first_byte_is_stamped_once,
-    ),
-    (
-        "output_comes_whole_and_in_order",
-        output_comes_whole_and_in_order,
-    ),
-    ("a_slow_reader_loses_nothing", a_slow_reader_loses_nothing),
-    (
-        "a_vcpu_held_by_its_console_can_be_paused_and_stopped",
-        a_vcpu_held_by_its_console_can_be_paused_and_stopped,
-    ),
-    (
-        "a_reader_that_is_gone_does_not_keep_the_guest",
-        a_reader_that_is_gone_does_not_keep_the_guest,
-    ),
-    (
-        "serial_registers_answer_as_written",
-        serial_registers_answer_as_written,
-    ),
-    (
-        "reset_and_crash_end_all_vcpus",
-        reset_and_crash_end_all_vcpus,
-    ),
+tests![
+    the_first_byte_is_stamped_once,
+    output_comes_whole_and_in_order,
+    a_slow_reader_loses_nothing,
+    a_vcpu_held_by_its_console_can_be_paused_and_stopped,
+    a_reader_that_is_gone_does_not_keep_the_guest,
+    serial_registers_answer_as_written,
+    reset_and_crash_end_all_vcpus,
 ];
 
 fn last(machine: &mut Machine) -> Option<ToSupervisor> {

@@ -5,30 +5,14 @@ use firmware::script::Script;
 use link::{HaltCause, ToMachine, ToSupervisor};
 use machine::TinyImage;
 
-use crate::Test;
 use crate::supervisor::{Machine, born_of};
 
-pub const TESTS: &[Test] = &[
-    (
-        "devices_stand_where_firmware_writes",
-        devices_stand_where_firmware_writes,
-    ),
-    (
-        "the_built_in_guest_runs_its_script",
-        the_built_in_guest_runs_its_script,
-    ),
-    (
-        "a_fault_is_told_with_its_vcpu_and_address",
-        a_fault_is_told_with_its_vcpu_and_address,
-    ),
-    (
-        "a_reset_by_one_vcpu_ends_the_others",
-        a_reset_by_one_vcpu_ends_the_others,
-    ),
-    (
-        "a_guest_asleep_is_paused_and_stopped",
-        a_guest_asleep_is_paused_and_stopped,
-    ),
+tests![
+    devices_stand_where_firmware_writes,
+    the_built_in_guest_runs_its_script,
+    a_fault_is_told_with_its_vcpu_and_address,
+    a_reset_by_one_vcpu_ends_the_others,
+    a_guest_asleep_is_paused_and_stopped,
 ];
 
 pub fn image() -> TinyImage {

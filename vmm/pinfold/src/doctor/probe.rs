@@ -1,22 +1,20 @@
-//! What `doctor` looks at, one function a check.
+//! What `doctor` looks at of the host, one function a check.
+
+mod spec;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
-use container_core::{Command, CpuSet, Framework, HostResources};
-use host::checks::{self, Cgroups, Outsiders};
+use host::checks::{self, Cgroups};
 use host::topology::{self, Topology};
 use hv::Hypervisor;
 
 use super::{Check, State};
 use crate::lock::{self, HostLock};
-use crate::spec::{self, Spec};
 
 /// Below this hard limit, a few dozen machines of a few vCPUs each use up the descriptors.
 const FEW_DESCRIPTORS: u64 = 4096;
-/// Threads of the host that are looked at for outsiders, some 10 µs each.
-const SCAN_BOUND: usize = 20_000;
-/// Outsiders that are named.
-const NAMED_OUTSIDERS: usize = 3;
 
 /// Everything, in the order in which a start needs it.
 pub fn all(spec: Option<&Path>) -> Vec<Check> {
@@ -30,7 +28,7 @@ pub fn all(spec: Option<&Path>) -> Vec<Check> {
     checks.push(cycles());
     checks.extend([descriptors(checks::descriptor_limits()), serve()]);
     if let (Some(path), Ok(topology)) = (spec, &topology) {
-        checks.extend(would_run(path, &topology.resources));
+        checks.extend(spec::would_run(path, &topology.resources));
     }
     checks
 }
@@ -95,7 +93,8 @@ fn cpu_controller() -> Check {
         Err(error) => {
             let found = format!("Pinfold limits the CPU time of groups itself: {error}");
             Check::new("cpu", State::Good, found).advise(
-                "it is off by some milliseconds at any moment, and takes up to a twentieth of a CPU;                  a writable cgroup-v1 cpu controller does without",
+                "it is off by some milliseconds at any moment, and takes up to a twentieth of a CPU; \
+                 a writable cgroup-v1 cpu controller does without",
             )
         }
     }
@@ -106,6 +105,7 @@ fn cgroups(found: Result<Cgroups, host::HostError>) -> Check {
         Ok(cgroups) => cgroups,
         Err(error) => return Check::new("cgroups", State::Warning, error.to_string()),
     };
+    let with = |has| if has { "with" } else { "without" };
     let mut versions = Vec::new();
     if !cgroups.v1.is_empty() {
         let controllers: Vec<_> = cgroups
@@ -113,19 +113,15 @@ fn cgroups(found: Result<Cgroups, host::HostError>) -> Check {
             .iter()
             .flat_map(|(controllers, _)| controllers)
             .collect();
-        let has = controllers.iter().any(|controller| *controller == "cpuset");
-        let cpuset = if has { "with" } else { "without" };
+        let cpuset = with(controllers.iter().any(|controller| *controller == "cpuset"));
         versions.push(format!(
             "version 1, {} hierarchies, {cpuset} cpuset",
             cgroups.v1.len()
         ));
     }
     if cgroups.v2.is_some() {
-        let has = cgroups
-            .v2_controllers
-            .iter()
-            .any(|controller| controller == "cpuset");
-        let cpuset = if has { "with" } else { "without" };
+        let mut controllers = cgroups.v2_controllers.iter();
+        let cpuset = with(controllers.any(|controller| controller == "cpuset"));
         versions.push(format!("version 2, {cpuset} cpuset"));
     }
     if versions.is_empty() {
@@ -196,216 +192,10 @@ fn descriptors((soft, hard): (Option<u64>, Option<u64>)) -> Check {
 }
 
 fn serve() -> Check {
-    let path = lock::path();
     // Taking the lock would make its file.
-    if !path.exists() {
-        return Check::new("owner", State::Good, "no `pinfold serve` owns this host");
-    }
-    match HostLock::shared() {
+    let owned = lock::path().exists().then(HostLock::shared);
+    match owned.transpose() {
         Ok(_) => Check::new("owner", State::Good, "no `pinfold serve` owns this host"),
         Err(error) => Check::new("owner", State::Refused, error.to_string()),
-    }
-}
-
-/// Would the spec be let run, and who else is on the CPUs that it wants for itself?
-fn would_run(path: &Path, host: &HostResources) -> Vec<Check> {
-    let mut framework = Framework::new(host.clone());
-    let loaded = spec::load(path, host);
-    let checked = loaded.and_then(|spec| spec.check(&mut framework).map(|_| spec));
-    let spec = match checked {
-        Ok(spec) => spec,
-        Err(error) => return vec![Check::new("spec", State::Refused, error.to_string())],
-    };
-    let vcpus: usize = spec
-        .machines
-        .iter()
-        .map(|machine| usize::from(machine.config.vcpus))
-        .sum();
-    let found = format!(
-        "{} would be let run: {} machines, {vcpus} vCPUs",
-        path.display(),
-        spec.machines.len()
-    );
-    let mut checks = vec![Check::new("spec", State::Good, found)];
-    checks.extend(namespaces(&spec, checks::namespaces_allowed()));
-    let exclusive = exclusive_cpus(&spec, &framework);
-    if !exclusive.is_empty() {
-        checks.push(match checks::outsiders(&exclusive, &[], SCAN_BOUND) {
-            Ok(found) => outsiders(&exclusive, &found),
-            Err(error) => Check::new("outsiders", State::Warning, error.to_string()),
-        });
-    }
-    checks
-}
-
-/// The machines of a spec that are to have namespaces of their own, if any are.
-fn namespaces(spec: &Spec, allowed: bool) -> Option<Check> {
-    let mut machines = spec.machines.iter();
-    let first = machines.find(|machine| !machine.namespaces.is_empty())?;
-    let found = format!(
-        "machine {} is to have its own {}",
-        first.name, first.namespaces
-    );
-    Some(match allowed {
-        true => Check::new("namespaces", State::Good, format!("{found}, and can")),
-        false => Check::new(
-            "namespaces",
-            State::Refused,
-            format!("{found}, which takes CAP_SYS_ADMIN"),
-        )
-        .advise("run as root, or leave `namespaces` out"),
-    })
-}
-
-/// The CPUs of the groups that a spec makes exclusive.
-fn exclusive_cpus(spec: &Spec, framework: &Framework) -> CpuSet {
-    let mut cpus = CpuSet::default();
-    for change in &spec.changes {
-        if let Command::Write { group, file, value } = &change.command
-            && file == "cpuset.cpu_exclusive"
-            && value.trim() == "1"
-            && let Some(effective) = framework
-                .group(group)
-                .ok()
-                .and_then(|group| group.effective_cpus)
-        {
-            cpus = cpus | effective;
-        }
-    }
-    cpus
-}
-
-fn outsiders(cpus: &CpuSet, found: &Outsiders) -> Check {
-    if found.threads.is_empty() {
-        let part = if found.is_cut_short {
-            " among the first threads of the host"
-        } else {
-            ""
-        };
-        let text = format!("no other process is confined to the exclusive CPUs {cpus}{part}");
-        return Check::new("outsiders", State::Good, text);
-    }
-    let named = found.threads.iter().take(NAMED_OUTSIDERS);
-    let named: Vec<_> = named
-        .map(|thread| format!("{} (thread {})", thread.comm, thread.tid))
-        .collect();
-    let more = found.threads.len() - named.len();
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    let text = format!(
-        "confined to the exclusive CPUs {cpus}: {}{more}",
-        named.join(", ")
-    );
-    Check::new("outsiders", State::Warning, text).advise(
-        "exclusive means among Pinfold's groups; move them away with taskset or their cpuset",
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use container_core::{NodeSet, Tid};
-    use host::checks::Outsider;
-    use host::topology::Cpu;
-
-    fn topology(allowed: &[u32], siblings: &[&[u32]]) -> Topology {
-        let cpus = siblings.iter().enumerate().map(|(number, siblings)| Cpu {
-            number: number as u32,
-            core: 0,
-            package: 0,
-            siblings: siblings.iter().copied().collect(),
-            node: Some(0),
-            max_mhz: None,
-        });
-        let all: CpuSet = (0..siblings.len() as u32).collect();
-        Topology {
-            resources: HostResources {
-                allowed_cpus: allowed.iter().copied().collect(),
-                present_cpus: all,
-                possible_cpus: 8,
-                mems: NodeSet::from_iter([0]),
-            },
-            online: all,
-            possible: all,
-            cpus: cpus.collect(),
-        }
-    }
-
-    #[test]
-    fn a_narrower_cpuset_is_a_warning_and_shared_cores_are_named_once() {
-        let topology = topology(&[0, 1], &[&[0, 2], &[1, 3], &[0, 2], &[1, 3]]);
-        let cpus = cpus(&topology);
-        assert_eq!(cpus.state, State::Warning);
-        assert_eq!(cpus.found, "0-3 are online, of which we may use 0-1");
-        assert_eq!(
-            cores(&topology).found,
-            "CPUs that share a core: 0,2 | 1,3; memory nodes 0"
-        );
-    }
-
-    #[test]
-    fn a_whole_host_without_shared_cores_is_good() {
-        let topology = topology(&[0, 1], &[&[0], &[1]]);
-        assert_eq!(
-            cpus(&topology).found,
-            "0-1 are online, and we may use all of them"
-        );
-        assert_eq!(
-            cores(&topology).found,
-            "each CPU is a core of its own; memory nodes 0"
-        );
-        assert_eq!(cores(&topology).advice, None);
-    }
-
-    #[test]
-    fn a_low_hard_limit_is_a_warning() {
-        assert_eq!(descriptors((Some(1024), Some(1024))).state, State::Warning);
-        assert_eq!(descriptors((Some(1024), None)).state, State::Good);
-        assert_eq!(
-            descriptors((Some(1024), Some(524_288))).found,
-            "1024 open files now, 524288 after raising the limit"
-        );
-    }
-
-    #[test]
-    fn namespaces_that_could_not_be_entered_stand_in_the_way() {
-        let spec = |more: &str| {
-            let text = format!(
-                "[vm.web]\nmemory = '4M'\nvcpus = 1\nguest = {{ tiny = ['exit'] }}\n{more}"
-            );
-            let host = topology(&[0], &[&[0]]).resources;
-            spec::understand(Path::new("s.toml"), &text, &host).unwrap()
-        };
-        assert_eq!(namespaces(&spec(""), false), None);
-        let own = spec("namespaces = ['net', 'uts']");
-        let refused = namespaces(&own, false).unwrap();
-        assert_eq!(refused.state, State::Refused);
-        let found = "machine web is to have its own uts, net, which takes CAP_SYS_ADMIN";
-        assert_eq!(refused.found, found);
-        assert_eq!(namespaces(&own, true).unwrap().state, State::Good);
-    }
-
-    #[test]
-    fn outsiders_are_named_up_to_a_bound() {
-        let cpus = CpuSet::from_iter([1]);
-        let thread = |tid| Outsider {
-            pid: tid,
-            tid: Tid(tid),
-            comm: "irqbalance".into(),
-            cpus,
-        };
-        let found = Outsiders {
-            threads: (1..6).map(thread).collect(),
-            ..Outsiders::default()
-        };
-        assert_eq!(
-            outsiders(&cpus, &found).found,
-            "confined to the exclusive CPUs 1: irqbalance (thread 1), irqbalance (thread 2), \
-             irqbalance (thread 3) and 2 more"
-        );
-        assert_eq!(outsiders(&cpus, &Outsiders::default()).state, State::Good);
     }
 }

@@ -14,6 +14,7 @@
 //! while it could not be served: the stream fills, and in the end the guest's driver has no credit.
 
 mod events;
+mod serving;
 #[cfg(test)]
 mod tests;
 
@@ -21,16 +22,16 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use agent_protocol::{
-    Ask, Call, FrameReader, FromAgent, Hello, MAX_AGENT_NAME, MAX_CHANGES, MAX_FRAME, MAX_OPEN,
-    ToAgent, VERSION, Welcome, encode,
+    Ask, Call, FrameReader, FromAgent, Hello, MAX_AGENT_NAME, MAX_CHANGES, MAX_OPEN, ToAgent,
+    VERSION, encode,
 };
-use container_core::{Refusal, ViewEvent};
+use container_core::ViewEvent;
 
 use super::ask::{AskError, Asks, NotNow};
 use super::outbox::Outbox;
 use super::rate::{self, Bucket};
 use super::subscription::Subscription;
-use super::{Act, Outcome, Reply, Request, Token, translate};
+use super::{Act, Outcome, Request, Token, translate};
 use crate::wire::cut;
 
 /// An agent introduces itself within this time, or the slot of its session is given up.
@@ -296,85 +297,6 @@ impl Session {
         self.state = State::Greeting { agent: cut(&agent) };
         self.ask_keeper(For::Welcome, Request::Greet);
         Ok(())
-    }
-
-    /// Begin the next thing that can be done; whether there was one.
-    fn serve(&mut self, now: Instant) -> bool {
-        let open = matches!(self.state, State::Open);
-        if !open || self.asked.is_some() || !self.outbox.has_room() {
-            return false;
-        }
-        if let Some(subscription) = &self.subscription
-            && subscription.behind
-            && (self.open.is_empty() || !self.replayed)
-        {
-            let after = subscription.cursor;
-            self.replayed = true;
-            self.ask_keeper(For::Replay, Request::Replay { after });
-            return true;
-        }
-        let Some(&(id, ref call)) = self.open.front() else {
-            return false;
-        };
-        self.replayed = false;
-        match translate::request(call) {
-            Ok(Some(request)) => self.ask_keeper(For::Answer, request),
-            Ok(None) => self.answer(id, Ok(agent_protocol::Reply::Pong), now),
-            Err(refusal) => self.answer(id, Err(refusal), now),
-        }
-        true
-    }
-
-    fn ask_keeper(&mut self, what: For, request: Request) {
-        self.tokens += 1;
-        let token = Token(self.tokens);
-        self.asked = Some((token, what));
-        self.acts.push(Act::Ask(token, request));
-    }
-
-    fn on_roots(&mut self, outcome: Outcome, now: Instant) {
-        let State::Greeting { agent } = &mut self.state else {
-            return;
-        };
-        let agent = std::mem::take(agent);
-        let roots = match outcome {
-            Ok(Reply::Roots(roots)) => translate::roots(roots),
-            Ok(_) => return self.end("the keeper gave no roots", false, now),
-            Err(refusal) => return self.end(&refusal.to_string(), false, now),
-        };
-        self.state = State::Open;
-        self.acts.push(Act::Opened { agent });
-        let welcome = Welcome {
-            version: VERSION,
-            max_frame: MAX_FRAME as u32,
-            max_open: MAX_OPEN,
-            roots,
-        };
-        self.write(&ToAgent::Welcome(welcome), now);
-    }
-
-    fn on_reply(&mut self, outcome: Outcome, now: Instant) {
-        let Some(&(id, ref call)) = self.open.front() else {
-            return;
-        };
-        match (call, outcome) {
-            (Call::Subscribe { since }, Ok(Reply::Subscribed { last, backlog })) => {
-                let since = since.map(|since| since.seq);
-                self.on_subscribed(id, since, last, backlog, now);
-            }
-            (call, outcome) => {
-                if matches!((call, &outcome), (Call::Unsubscribe, Ok(_))) {
-                    self.subscription = None;
-                }
-                self.answer(id, outcome.and_then(translate::reply), now);
-            }
-        }
-    }
-
-    /// Answer the oldest open request.
-    fn answer(&mut self, id: u32, outcome: Result<agent_protocol::Reply, Refusal>, now: Instant) {
-        self.open.pop_front();
-        self.outbox.push(&translate::answer(id, outcome), now);
     }
 
     /// Write a message that is short by its nature.

@@ -9,6 +9,7 @@
 //! managed to say is heard before it is buried.
 
 mod agents;
+mod due;
 mod line;
 mod pace;
 mod protocol;
@@ -16,7 +17,7 @@ mod source;
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actor::{Address, Mailbox};
 use agent_protocol::Ask;
@@ -29,15 +30,11 @@ use crate::keeper::{self, AgentAnswer, Asker, MachineId, News};
 use crate::{Notice, Onlooker};
 pub use agents::SessionId;
 use agents::{Agents, Turn, Wish};
+use due::PING_INTERVAL;
 use line::{Heard, Line};
 pub use protocol::Said;
 pub(crate) use protocol::cut;
 use source::Source;
-
-/// How often each machine is asked whether it is there.
-const PING_INTERVAL: Duration = Duration::from_secs(1);
-/// A machine that has not answered for this long is reported as unresponsive.
-const PONG_LIMIT: Duration = Duration::from_secs(3);
 
 /// Requests taken before links, pidfds and streams have their turn: the keeper may post guests' events as
 /// fast as they are carried.
@@ -127,27 +124,6 @@ impl Wire {
         }
     }
 
-    /// Milliseconds until something is due, rounded up; forever without machines.
-    fn milliseconds_left(&self) -> i32 {
-        if self.lines.is_empty() {
-            return -1;
-        }
-        let due = self
-            .due()
-            .map_or(self.next_ping, |due| due.min(self.next_ping));
-        let left = due.saturating_duration_since(Instant::now());
-        i32::try_from(left.as_millis())
-            .unwrap_or(i32::MAX)
-            .saturating_add(1)
-    }
-
-    /// When the first agent's session has to be looked at, or the first console be watched again.
-    fn due(&self) -> Option<Instant> {
-        let agents = self.lines.values().filter_map(|line| line.agents.as_ref());
-        let consoles = self.lines.values().filter_map(|line| line.pace.due());
-        agents.filter_map(Agents::deadline).chain(consoles).min()
-    }
-
     fn on_doorbell(&mut self, ops: &mut EventOps<'_>) {
         if let Some(bell) = self.mailbox.doorbell() {
             bell.clear();
@@ -166,25 +142,7 @@ impl Wire {
         {
             bell.ring();
         }
-        let now = Instant::now();
-        let due = |line: &&Line| {
-            let agents = line.agents.as_ref().and_then(Agents::deadline);
-            agents.is_some_and(|due| due <= now)
-        };
-        let due: Vec<MachineId> = self
-            .lines
-            .iter()
-            .filter(|(_, line)| due(line))
-            .map(|(machine, _)| *machine)
-            .collect();
-        for machine in due {
-            self.with_agents(machine, ops, Agents::on_time);
-        }
-        for (machine, line) in &mut self.lines {
-            if line.pace.resumes(now) {
-                watch_console(*machine, line, EventSet::IN, ops);
-            }
-        }
+        self.on_due(ops);
     }
 
     fn on_request(&mut self, request: Request, ops: &mut EventOps<'_>) {
@@ -346,39 +304,6 @@ impl Wire {
         self.with_agents(machine, ops, |agents, turn| {
             agents.on_ready(slot as usize, ready, turn);
         });
-    }
-
-    fn on_time(&mut self) {
-        let now = Instant::now();
-        if self.due().is_some_and(|due| due <= now)
-            && let Some(bell) = self.mailbox.doorbell()
-        {
-            // Streams and consoles can be watched anew only from within an event: this makes one.
-            bell.ring();
-        }
-        if now < self.next_ping {
-            return;
-        }
-        self.next_ping = now + PING_INTERVAL;
-        self.pings += 1;
-        let (mut news, mut counted) = (Vec::new(), Vec::new());
-        for (machine, line) in &mut self.lines {
-            counted.extend(line.counted.take().map(|counts| (*machine, counts)));
-            match line.ping(self.pings, now, PONG_LIMIT) {
-                Ok(false) => {}
-                Ok(true) => news.push(News::Unresponsive { machine: *machine }),
-                Err(why) => news.push(News::Broken {
-                    machine: *machine,
-                    why,
-                }),
-            }
-        }
-        if !counted.is_empty() {
-            self.tell(News::Counted(counted));
-        }
-        for item in news {
-            self.tell(item);
-        }
     }
 
     /// A keeper that has ended takes no news, and then the wire is about to be ended too.

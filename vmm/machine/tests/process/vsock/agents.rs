@@ -5,26 +5,13 @@ use std::time::{Duration, Instant};
 use link::{AgentStream, ThreadKind, VsockConfig};
 
 use super::{Scratch, accepted, config, finished, listener, pattern, running};
-use crate::Test;
 use crate::supervisor::{BOUND, Machine, tid_in};
 
-pub const TESTS: &[Test] = &[
-    (
-        "four_agents_reach_the_supervisor_and_a_fifth_does_not",
-        four_agents_reach_the_supervisor_and_a_fifth_does_not,
-    ),
-    (
-        "no_agent_comes_from_an_unprivileged_port_or_without_leave",
-        no_agent_comes_from_an_unprivileged_port_or_without_leave,
-    ),
-    (
-        "a_reset_of_the_device_closes_its_connections",
-        a_reset_of_the_device_closes_its_connections,
-    ),
-    (
-        "a_stream_that_the_guest_does_not_read_holds_up_no_other_and_keeps_io_asleep",
-        a_stream_that_the_guest_does_not_read_holds_up_no_other_and_keeps_io_asleep,
-    ),
+tests![
+    four_agents_reach_the_supervisor_and_a_fifth_does_not,
+    no_agent_comes_from_an_unprivileged_port_or_without_leave,
+    a_reset_of_the_device_closes_its_connections,
+    a_stream_that_the_guest_does_not_read_holds_up_no_other_and_keeps_io_asleep,
 ];
 
 fn with_agent(path: &str) -> VsockConfig {

@@ -12,23 +12,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use firmware::script::Script;
 use link::{ToMachine, ToSupervisor, VsockConfig};
 
-use crate::Test;
 use crate::guest::Program;
 use crate::supervisor::{BOUND, Machine, order_with, ready, spawn};
 
-pub const TESTS: &[Test] = &[
-    (
-        "a_machine_listens_at_its_path_and_takes_it_along",
-        a_machine_listens_at_its_path_and_takes_it_along,
-    ),
-    (
-        "without_a_driver_in_the_guest_a_client_is_closed",
-        without_a_driver_in_the_guest_a_client_is_closed,
-    ),
-    (
-        "a_vsock_that_cannot_be_made_says_why",
-        a_vsock_that_cannot_be_made_says_why,
-    ),
+tests![
+    a_machine_listens_at_its_path_and_takes_it_along,
+    without_a_driver_in_the_guest_a_client_is_closed,
+    a_vsock_that_cannot_be_made_says_why,
 ];
 
 /// A directory of a test's own.

@@ -8,39 +8,17 @@ use std::time::{Duration, Instant};
 use link::{ToMachine, ToSupervisor};
 
 use super::{Scratch, accepted, client, config, finished, listener, pattern, running};
-use crate::Test;
 use crate::supervisor::{BOUND, Machine};
 
-pub const TESTS: &[Test] = &[
-    (
-        "what_a_guest_sends_arrives_whole",
-        what_a_guest_sends_arrives_whole,
-    ),
-    (
-        "what_a_host_sends_arrives_whole",
-        what_a_host_sends_arrives_whole,
-    ),
-    (
-        "a_hosts_client_is_connected_and_served_both_ways",
-        a_hosts_client_is_connected_and_served_both_ways,
-    ),
-    (
-        "a_port_where_nobody_listens_refuses_the_guest",
-        a_port_where_nobody_listens_refuses_the_guest,
-    ),
-    (
-        "a_pause_in_the_middle_loses_nothing",
-        a_pause_in_the_middle_loses_nothing,
-    ),
-    (
-        "a_guest_that_does_not_answer_keeps_no_client_for_long",
-        a_guest_that_does_not_answer_keeps_no_client_for_long,
-    ),
-    ("small_messages_go_round", small_messages_go_round),
-    (
-        "a_malformed_queue_costs_the_guest_its_device_until_it_resets_it",
-        a_malformed_queue_costs_the_guest_its_device_until_it_resets_it,
-    ),
+tests![
+    what_a_guest_sends_arrives_whole,
+    what_a_host_sends_arrives_whole,
+    a_hosts_client_is_connected_and_served_both_ways,
+    a_port_where_nobody_listens_refuses_the_guest,
+    a_pause_in_the_middle_loses_nothing,
+    a_guest_that_does_not_answer_keeps_no_client_for_long,
+    small_messages_go_round,
+    a_malformed_queue_costs_the_guest_its_device_until_it_resets_it,
 ];
 
 /// Several times the room of a connection, of a socket, and of both together.

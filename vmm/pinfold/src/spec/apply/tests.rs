@@ -1,8 +1,10 @@
 //! The way from one spec to another, played on the framework that a supervisor would have.
 
+mod groups;
+mod hierarchies;
+mod machines;
 mod properties;
 mod refused;
-mod ways;
 
 use container_core::{Command, GroupPath, TaskId, TaskKind, Tid};
 
@@ -19,6 +21,30 @@ fn host() -> container_core::HostResources {
         possible_cpus: 8,
         mems: (0..1).collect(),
     }
+}
+
+const P: &str = "[hierarchy.p]\nsubsystems = ['cpuset']\n";
+
+fn group(path: &str, files: &str) -> String {
+    format!("[group.'p:{path}']\nfiles = {{ {files} }}\n")
+}
+
+/// An exclusive set.
+fn own(path: &str, cpus: &str) -> String {
+    group(
+        path,
+        &format!("'cpuset.cpus' = '{cpus}', 'cpuset.cpu_exclusive' = 1"),
+    )
+}
+
+fn cpus(path: &str, cpus: &str) -> String {
+    group(path, &format!("'cpuset.cpus' = '{cpus}'"))
+}
+
+fn vm(name: &str, vcpus: u16, groups: &str) -> String {
+    format!(
+        "[vm.{name}]\nmemory = '64M'\nvcpus = {vcpus}\nguest = {{ tiny = ['forever'] }}\ngroups = [{groups}]\n"
+    )
 }
 
 fn spec(text: &str) -> Spec {
