@@ -346,15 +346,27 @@ fn what_the_back_end_counted_is_read_and_is_not_another_groups() {
         throttled: Nanoseconds(99),
     };
     let b = of(&bench, "c:/b");
-    bench.framework.note_cpu_stat(b, stat);
+    let note = |bench: &mut Bench, path: &str, of: CpuGroup| {
+        bench.framework.note_cpu_stat(&group(path), |asked| {
+            assert_eq!(asked, of);
+            Some(stat)
+        });
+    };
+    note(&mut bench, "c:/b", b);
     let text = "nr_periods 7\nnr_throttled 2\nthrottled_time 99";
+    assert_eq!(bench.read("c:/b", "cpu.stat"), text);
+    // Who cannot say leaves what was said before.
+    bench.framework.note_cpu_stat(&group("c:/b"), |_| None);
     assert_eq!(bench.read("c:/b", "cpu.stat"), text);
     // A newcomer in its slot is not taken for it.
     bench.run(&[rmdir("c:/b")]);
     bench.run(&[mkdir("c:/b")]);
     assert_ne!(of(&bench, "c:/b"), b);
-    bench.framework.note_cpu_stat(b, stat);
     assert_eq!(bench.read("c:/b", "cpu.stat"), none);
-    bench.framework.note_cpu_stat(CpuGroup::ROOT, stat);
+    for path in ["c:/absent", "p:/"] {
+        let asked = |_| unreachable!("{path} is no group of the cpu hierarchy");
+        bench.framework.note_cpu_stat(&group(path), asked);
+    }
+    note(&mut bench, "c:/", CpuGroup::ROOT);
     assert_eq!(bench.read("c:/", "cpu.stat"), text);
 }

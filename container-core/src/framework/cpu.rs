@@ -32,14 +32,34 @@ impl Framework {
     /// The group of the cpu hierarchy with this name.
     pub fn cpu_group(&self, path: &GroupPath) -> Option<CpuGroup> {
         let group = self.lookup(path).ok()?;
-        let hierarchy = self.core.groups[group].hierarchy;
-        (self.core.bindings[CPU.0] == hierarchy).then(|| self.subsystems.cpu.id(group))
+        self.cpu_group_of(group)
     }
 
-    /// Take what the back end has counted of a group, in all, for its `cpu.stat`. Not a change of generation; of a
-    /// group that has gone it is dropped.
-    pub fn note_cpu_stat(&mut self, group: CpuGroup, stat: CpuStat) {
-        self.subsystems.cpu.note(group, stat);
+    /// Take what the back end has counted of a group, in all, for its `cpu.stat`, which is about to be read. Not a
+    /// change of generation. Nobody is asked about a group that has no such file.
+    pub fn note_cpu_stat(
+        &mut self,
+        path: &GroupPath,
+        counted: impl FnOnce(CpuGroup) -> Option<CpuStat>,
+    ) {
+        if let Ok(group) = self.lookup(path) {
+            self.note_stat_of(group, counted);
+        }
+    }
+
+    pub(crate) fn note_stat_of(
+        &mut self,
+        group: GroupId,
+        counted: impl FnOnce(CpuGroup) -> Option<CpuStat>,
+    ) {
+        if let Some(stat) = self.cpu_group_of(group).and_then(counted) {
+            self.subsystems.cpu.note(group, stat);
+        }
+    }
+
+    fn cpu_group_of(&self, group: GroupId) -> Option<CpuGroup> {
+        let hierarchy = self.core.groups[group].hierarchy;
+        (self.core.bindings[CPU.0] == hierarchy).then(|| self.subsystems.cpu.id(group))
     }
 
     fn cpu_group_info(&self, group: GroupId) -> CpuGroupInfo {

@@ -125,11 +125,9 @@ impl Cpu {
             .then(|| self.id(core.group_for(CPU, task)))
     }
 
-    /// What has been counted of a group; dropped where the group has gone. Outside any batch: a fact.
-    pub fn note(&mut self, id: CpuGroup, stat: CpuStat) {
-        if let Some(state) = self.states.all_mut().find(|state| state.id == id) {
-            state.stat = stat;
-        }
+    /// What has been counted of a group. Outside any batch: a fact.
+    pub fn note(&mut self, group: GroupId, stat: CpuStat) {
+        self.states.get_mut(group).stat = stat;
     }
 
     /// The group is about to be made, changed or removed.

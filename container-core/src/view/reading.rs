@@ -7,7 +7,7 @@ use super::registry::View;
 use super::{MAX_VIEW_PAGE, ViewGroup, ViewId, ViewPath, ViewRoot};
 use crate::group::GroupId;
 use crate::subsystem::CPUSET;
-use crate::{CpuGroup, Credentials, Errno, Framework, HierarchyName, Refusal, TaskKind};
+use crate::{CpuGroup, CpuStat, Credentials, Errno, Framework, HierarchyName, Refusal, TaskKind};
 
 /// The rest of a walk through a view: groups to be listed, the next one last.
 struct Walk<'a> {
@@ -79,11 +79,19 @@ impl Framework {
         Ok((page, false))
     }
 
-    /// The group of the cpu hierarchy that the guest calls so.
-    pub fn view_cpu_group(&self, view: ViewId, path: &ViewPath) -> Option<CpuGroup> {
-        let root = self.view_root(self.views.get(view).ok()?, path.hierarchy());
-        let group = self.find_in_view(root.ok()?, path).ok()?;
-        self.cpu_group(&self.core.groups[group].path)
+    /// Take what the back end has counted of the group that the guest calls so: see
+    /// [`note_cpu_stat`](Framework::note_cpu_stat).
+    pub fn view_note_cpu_stat(
+        &mut self,
+        view: ViewId,
+        path: &ViewPath,
+        counted: impl FnOnce(CpuGroup) -> Option<CpuStat>,
+    ) {
+        let views = self.views.get(view);
+        let root = views.and_then(|view| self.view_root(view, path.hierarchy()));
+        if let Ok(group) = root.and_then(|root| self.find_in_view(root, path)) {
+            self.note_stat_of(group, counted);
+        }
     }
 
     /// Read a control file, with the newline that ends each of its lines. `tasks` has the machine's

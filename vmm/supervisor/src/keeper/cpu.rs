@@ -124,7 +124,8 @@ impl BackEnd {
         }
     }
 
-    fn stat(&self, group: CpuGroup) -> Option<CpuStat> {
+    /// What a group's limit has come to until now.
+    pub fn stat(&self, group: CpuGroup) -> Option<CpuStat> {
         match &self.state {
             State::Undecided => None,
             State::Kernel(controller) => controller.stat(group).ok(),
@@ -134,15 +135,6 @@ impl BackEnd {
 }
 
 impl Keeper {
-    /// Take down what a group's limit has come to until now, before it is read.
-    pub(super) fn note_cpu_stat(&mut self, group: Option<CpuGroup>) {
-        if let Some(group) = group
-            && let Some(stat) = self.cpu.stat(group)
-        {
-            self.framework.note_cpu_stat(group, stat);
-        }
-    }
-
     /// When the throttle has to look again.
     pub(super) fn throttle_at(&self) -> Option<Instant> {
         let State::Own(throttle) = &self.cpu.state else {

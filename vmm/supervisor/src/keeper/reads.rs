@@ -33,8 +33,8 @@ impl Keeper {
                     self.sample_all();
                 }
                 if file == CPU_STAT {
-                    let group = self.framework.cpu_group(&group);
-                    self.note_cpu_stat(group);
+                    let counted = |group| self.cpu.stat(group);
+                    self.framework.note_cpu_stat(&group, counted);
                 }
                 if file.starts_with(MEMORY) {
                     self.note_memory();

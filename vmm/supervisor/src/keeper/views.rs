@@ -125,8 +125,8 @@ impl Keeper {
                 let tasks = self.tasks.of_machine(asker.machine);
                 self.sample(&tasks);
                 if file == CPU_STAT {
-                    let group = self.framework.view_cpu_group(view, &group);
-                    self.note_cpu_stat(group);
+                    let counted = |group| self.cpu.stat(group);
+                    self.framework.view_note_cpu_stat(view, &group, counted);
                 }
                 let read = self.framework.view_read(view, &group, &file);
                 read.map(Reply::File)
