@@ -6,10 +6,11 @@
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use host::CgroupVersion;
 use support::kernel::{cpu_time, eventually};
 use support::{Run, kvm, pinfold, task, two_cpus};
 
@@ -29,6 +30,22 @@ fn directory_of(supervisor: u32) -> Option<PathBuf> {
     let found = host::CpuController::find().ok()?;
     let own = found.root();
     Some(own.parent()?.join(format!("pinfold-{supervisor}")))
+}
+
+/// With which of its interfaces the kernel does it.
+fn version() -> CgroupVersion {
+    let found = host::CpuController::find();
+    found.expect("it was there").version()
+}
+
+/// The quota that the kernel has for a group, in its words.
+fn quota(directory: &Path) -> String {
+    let file = match version() {
+        CgroupVersion::One => "cpu.cfs_quota_us",
+        CgroupVersion::Two => "cpu.max",
+    };
+    let text = fs::read_to_string(directory.join(file)).expect("a control file");
+    text.split_whitespace().next().expect("a word").to_owned()
 }
 
 /// Two machines of a vCPU each on one CPU, in two groups.
@@ -210,6 +227,8 @@ fn a_task_that_leaves_a_group_that_is_held_runs_on() {
         eventually("it runs on in its new group", || {
             cpu_time(pid, tid) - before > 100_000_000
         });
+        // What is left in the group has to come to its end in time, on a slow host too.
+        run.must("group set limits:/first cpu.cfs_quota_us -1");
         let total = finish(run).report.ledger;
         assert_eq!(
             total.groups_ns, total.tasks_ns,
@@ -219,8 +238,9 @@ fn a_task_that_leaves_a_group_that_is_held_runs_on() {
 }
 
 /// The threads that the kernel lists in a group.
-fn tids(directory: &std::path::Path) -> Vec<u32> {
-    let text = fs::read_to_string(directory.join("tasks")).unwrap_or_default();
+fn tids(directory: &Path) -> Vec<u32> {
+    let file = directory.join(version().threads_file());
+    let text = fs::read_to_string(file).unwrap_or_default();
     let mut tids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
     tids.sort_unstable();
     tids
@@ -269,11 +289,11 @@ fn the_kernels_groups_have_our_threads_and_no_others_and_are_gone_in_the_end() {
         .find(|path| path.is_dir())
         .expect("a directory");
     assert_eq!(tids(&inner), [vcpu]);
-    let quota = fs::read_to_string(inner.join("cpu.cfs_quota_us")).expect("a control file");
-    assert_eq!(quota.trim(), "40000");
+    assert_eq!(quota(&inner), "40000");
     run.must_refuse("group set limits:/first cpu.cfs_quota_us 30000", "EINVAL");
     // Somebody moves the thread away behind our back; it is seen and put back.
-    fs::write(root.join("tasks"), vcpu.to_string()).expect("our own thread");
+    let threads = root.join(version().threads_file());
+    fs::write(threads, vcpu.to_string()).expect("our own thread");
     eventually("it is put back", || tids(&inner) == [vcpu]);
     run.line_where("the drift is told", |line| line.contains("put back"));
     run.must("group attach limits:/ a/vcpu0");
@@ -326,8 +346,10 @@ guest = { tiny = ["print up", "halt"] }
 
 /// `pinfold` where the kernel's cpu controller is not mounted: exit code and what was said.
 fn without_controller(run: &Run, arguments: &[&str]) -> Option<(Option<i32>, String)> {
-    let mount = directory_of(0)?;
-    let mount = mount.parent()?.to_str()?.to_owned();
+    let own = directory_of(0)?;
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mut mounts = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    let mount = mounts.rfind(|mount| own.starts_with(mount))?;
     let script = format!("umount -l {mount} && exec \"$@\"");
     let output = std::process::Command::new("unshare")
         .args(["--mount", "sh", "-c", &script, "sh", support::PINFOLD])

@@ -80,7 +80,12 @@ impl BackEnd {
         limits: Option<&CpuLimits>,
     ) -> Result<(), HostError> {
         if matches!(self.state, State::Undecided) {
-            self.state = match host::CpuController::find() {
+            // What the kernel's would say of the first group, the root, shows only when it is made.
+            let found = host::CpuController::find().and_then(|mut controller| {
+                controller.limit(group, parent, limits)?;
+                Ok(controller)
+            });
+            self.state = match found {
                 Ok(controller) => State::Kernel(controller),
                 Err(_) => State::Own(Throttle::default()),
             };
