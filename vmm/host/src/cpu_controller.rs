@@ -23,10 +23,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use container_core::{CpuGroup, CpuLimits, CpuStat, Tid};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::{HostError, Thread};
+use crate::{HostError, Thread, procfs};
 use files::{failed, read, write};
 pub use version::CgroupVersion;
 
@@ -46,7 +46,7 @@ pub struct CpuController {
 #[derive(Debug)]
 struct Directory {
     path: PathBuf,
-    /// Not yet where it could not be made whole.
+    /// Not any more where somebody has removed it or its files.
     is_there: bool,
     /// What was last written; None where that is not known.
     in_force: Option<CpuLimits>,
@@ -121,6 +121,38 @@ impl CpuController {
         }
         directory.in_force = Some(*limits);
         Ok(())
+    }
+
+    /// Whether a group is still as it was left; if not, what was found. The root's limits are the host's, and anything.
+    /// What has strayed is put right by the next [`limit`](CpuController::limit) of the group, which writes all of it.
+    ///
+    /// Reads three files of version 1 and two of version 2, seven to ten microseconds each.
+    pub fn strayed(&mut self, group: CpuGroup) -> Option<String> {
+        let directory = self.directories.get_mut(&group)?;
+        let limits = directory.in_force?;
+        let mut found = Vec::new();
+        for (file, wanted) in self.version.limit_files(&limits) {
+            let path = format!("{}/{file}", directory.path.display());
+            match procfs::read_at::<LINE>(CWD, &path) {
+                Ok(text) if group == CpuGroup::ROOT || text.trim_end() == wanted => {}
+                Ok(text) => found.push(format!(
+                    "{file} was {} instead of {wanted}",
+                    text.trim_end()
+                )),
+                // ENODEV: since it was opened.
+                Err(Errno::NOENT | Errno::NODEV) => {
+                    directory.is_there = false;
+                    found.push(format!("{path} was gone"));
+                    break;
+                }
+                Err(errno) => found.push(format!("{file} could not be read ({errno})")),
+            }
+        }
+        if found.is_empty() {
+            return None;
+        }
+        directory.in_force = None;
+        Some(found.join(", "))
     }
 
     /// Have a thread count in a group; with None in none of ours.
@@ -287,6 +319,9 @@ impl Drop for CpuController {
 
 /// How the directories of supervisors' root groups begin; their number follows.
 const PREFIX: &str = "pinfold-";
+
+/// Longer than what a file of limits holds.
+const LINE: usize = 64;
 
 /// A directory that nobody else has, as long as this is held.
 fn locked(directory: &Path) -> io::Result<File> {

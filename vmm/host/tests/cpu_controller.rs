@@ -2,153 +2,20 @@
 //!
 //! One body for both versions of cgroups, run with the one that is there: `tests/lab` has a kernel with version 2.
 
+#[path = "cpu_controller/busy.rs"]
 mod busy;
+#[path = "cpu_controller/rates.rs"]
+mod rates;
+#[path = "cpu_controller/scratch.rs"]
+mod scratch;
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::channel;
 
-use busy::Busy;
-use container_core::{
-    Command as Order, CpuGroup, CpuLimits, Credentials, Framework, HostResources, Tid,
-};
+use container_core::{CpuLimits, Tid};
 use host::{CgroupVersion, CpuController, Errno, Process, TaskDirectory, Thread};
-
-/// A controller below a scratch cgroup of its own; what is left of it goes with this.
-struct Scratch {
-    directory: PathBuf,
-    controller: Option<CpuController>,
-    /// Whose root group the scratch cgroup is, so that it is made as version 2 wants it.
-    outer: CpuController,
-}
-
-impl Scratch {
-    fn new(name: &str) -> Option<Scratch> {
-        let found = match CpuController::find() {
-            Ok(found) => found,
-            Err(why) => {
-                println!("SKIPPED: {why}");
-                return None;
-            }
-        };
-        let (version, root) = (found.version(), found.root());
-        println!("with {version} below {}", root.display());
-        let name = format!("pinfold-test-{}-{name}", std::process::id());
-        let own = root.parent().expect("our cgroup").to_owned();
-        let mut outer = CpuController::below(version, own, name);
-        let none = CpuLimits::DEFAULT;
-        outer
-            .limit(CpuGroup::ROOT, None, Some(&none))
-            .expect("a scratch cgroup");
-        let directory = outer.root();
-        let inner = CpuController::below(version, directory.clone(), "pinfold-1".into());
-        Some(Scratch {
-            directory,
-            controller: Some(inner),
-            outer,
-        })
-    }
-
-    fn version(&self) -> CgroupVersion {
-        self.outer.version()
-    }
-
-    fn controller(&mut self) -> &mut CpuController {
-        self.controller.as_mut().expect("it was not dropped")
-    }
-
-    /// Have a group be there with these limits.
-    fn limit(&mut self, group: CpuGroup, parent: Option<CpuGroup>, limits: &CpuLimits) {
-        let done = self.controller().limit(group, parent, Some(limits));
-        done.expect("the kernel takes them");
-    }
-
-    fn read(&self, path: &str) -> String {
-        let text = fs::read_to_string(self.directory.join(path)).expect("a control file");
-        text.trim_end().to_owned()
-    }
-
-    fn has(&self, path: &str) -> bool {
-        self.directory.join(path).exists()
-    }
-
-    /// Have our threads come before whoever else wants their CPU, so that it is the limit that is measured.
-    fn come_first(&self) {
-        let (file, most) = match self.version() {
-            CgroupVersion::One => ("cpu.shares", "262144"),
-            CgroupVersion::Two => ("cpu.weight", "10000"),
-        };
-        fs::write(self.directory.join(file), most).expect("our own group");
-    }
-
-    /// By each version's own names and words, which are not the code's that is tested.
-    fn assert_limits(&self, path: &str, limits: &CpuLimits) {
-        let read = |file: &str| self.read(&format!("{path}/{file}"));
-        match self.version() {
-            CgroupVersion::One => {
-                assert_eq!(read("cpu.shares"), limits.shares.to_string());
-                assert_eq!(read("cpu.cfs_period_us"), limits.period_us.to_string());
-                let quota = limits.quota_us.map_or("-1".into(), |us| us.to_string());
-                assert_eq!(read("cpu.cfs_quota_us"), quota);
-            }
-            CgroupVersion::Two => {
-                let weight = (limits.shares as f64 * 100.0 / 1024.0).round().max(1.0);
-                assert_eq!(read("cpu.weight"), weight.to_string());
-                let quota = limits.quota_us.map_or("max".into(), |us| us.to_string());
-                assert_eq!(read("cpu.max"), format!("{quota} {}", limits.period_us));
-            }
-        }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        self.controller = None;
-        // The threads of the test have ended or gone back by now; the scratch cgroup goes with its controller.
-    }
-}
-
-/// Root, a group and one below it.
-fn groups() -> [CpuGroup; 3] {
-    made(["c:/a", "c:/a/in"])
-}
-
-/// Root and two groups.
-fn siblings() -> [CpuGroup; 3] {
-    made(["c:/a", "c:/b"])
-}
-
-fn made(paths: [&str; 2]) -> [CpuGroup; 3] {
-    let mut framework = Framework::new(HostResources {
-        allowed_cpus: "0".parse().expect("a list"),
-        present_cpus: "0".parse().expect("a list"),
-        possible_cpus: 1,
-        mems: "0".parse().expect("a list"),
-    });
-    let mkdir = |path: &str| Order::Mkdir {
-        group: path.parse().expect("a path"),
-    };
-    let mount = Order::Mount {
-        hierarchy: "c".parse().expect("a name"),
-        subsystems: vec!["cpu".into()],
-    };
-    let commands = [mount, mkdir(paths[0]), mkdir(paths[1])];
-    let plan = framework
-        .plan(&Credentials::ROOT, &commands)
-        .expect("a plan");
-    framework.commit(plan).expect("the same generation");
-    let groups: Vec<CpuGroup> = framework.cpu_groups().map(|info| info.group).collect();
-    groups.try_into().expect("three")
-}
-
-fn limits(shares: u64, quota_us: Option<u64>, period_us: u64) -> CpuLimits {
-    CpuLimits {
-        shares,
-        quota_us,
-        period_us,
-    }
-}
+use scratch::{Scratch, groups, limits};
 
 #[test]
 fn groups_come_and_go_as_directories_with_their_limits_written_in_an_order_that_the_kernel_takes() {
@@ -322,54 +189,61 @@ fn a_process_that_was_taken_to_another_cgroup_is_brought_back_with_the_thread_th
 }
 
 #[test]
-fn a_quota_of_half_a_cpu_is_kept_and_what_it_held_is_counted() {
-    let Some(mut scratch) = Scratch::new("quota") else {
+fn what_somebody_else_wrote_is_seen_once_and_the_next_limit_puts_it_right() {
+    let Some(mut scratch) = Scratch::new("strayed") else {
         return;
     };
-    let [root, a, _] = groups();
+    let [root, a, a_in] = groups();
+    let half = limits(512, Some(50_000), 100_000);
     scratch.limit(root, None, &CpuLimits::DEFAULT);
-    scratch.limit(a, Some(root), &limits(1024, Some(50_000), 100_000));
-    scratch.come_first();
-    let busy = [Busy::start()];
-    scratch
-        .controller()
-        .enroll(busy[0].thread(), Some(a))
-        .unwrap();
-    let ([used], wall) = busy::run(&busy, 2_000_000_000);
-    let stat = scratch.controller().stat(a).unwrap();
-    let share = used as f64 / wall as f64;
-    println!("half a CPU: {used} of {wall} ns, {share:.3}; {stat:?}");
-    // A busy host may give less, and nobody more: but for a period at either end.
-    assert!(share < 0.55, "{share:.3} of a CPU");
-    assert!(stat.nr_throttled > 0, "{stat:?}");
-    assert!(stat.nr_throttled <= stat.nr_periods, "{stat:?}");
-    scratch.controller().enroll(busy[0].thread(), None).unwrap();
-}
-
-#[test]
-fn groups_with_shares_of_one_to_three_divide_a_cpu_so() {
-    let Some(mut scratch) = Scratch::new("shares") else {
-        return;
-    };
-    let [root, a, b] = siblings();
-    scratch.limit(root, None, &CpuLimits::DEFAULT);
-    scratch.limit(a, Some(root), &limits(1024, None, 100_000));
-    scratch.limit(b, Some(root), &limits(3072, None, 100_000));
-    scratch.come_first();
-    let busy = [Busy::start(), Busy::start()];
-    for (busy, group) in busy.iter().zip([a, b]) {
-        scratch
-            .controller()
-            .enroll(busy.thread(), Some(group))
-            .unwrap();
+    scratch.limit(a, Some(root), &CpuLimits::DEFAULT);
+    scratch.limit(a_in, Some(a), &half);
+    for group in [root, a, a_in, a_in] {
+        assert_eq!(scratch.controller().strayed(group), None);
     }
-    let ([few, many], _) = busy::run(&busy, 3_000_000_000);
-    let ratio = many as f64 / few.max(1) as f64;
-    println!("1:3 asked for: {few} to {many} ns is 1:{ratio:.2}");
-    // On one CPU, whatever else runs there; left to itself the kernel makes it 1:1.
-    assert!((1.8..5.0).contains(&ratio), "1:{ratio:.2}");
-    for busy in &busy {
-        scratch.controller().enroll(busy.thread(), None).unwrap();
+    let at = format!("pinfold-1/{a}/{a_in}");
+    let (writes, seen): ([(&str, &str); 2], [&str; 2]) = match scratch.version() {
+        CgroupVersion::One => (
+            [("cpu.cfs_quota_us", "-1"), ("cpu.shares", "2")],
+            [
+                "cpu.cfs_quota_us was -1 instead of 50000",
+                "cpu.shares was 2 instead of 512",
+            ],
+        ),
+        CgroupVersion::Two => (
+            [("cpu.max", "max 100000"), ("cpu.weight", "1")],
+            [
+                "cpu.max was max 100000 instead of 50000 100000",
+                "cpu.weight was 1 instead of 50",
+            ],
+        ),
+    };
+    for ((file, value), seen) in writes.into_iter().zip(seen) {
+        fs::write(scratch.directory.join(&at).join(file), value).expect("our own group");
+        let found = scratch.controller().strayed(a_in);
+        assert_eq!(found.as_deref(), Some(seen));
+        // It is not told again before it was tried to put it right.
+        assert_eq!(scratch.controller().strayed(a_in), None);
+        scratch.limit(a_in, Some(a), &half);
+        scratch.assert_limits(&at, &half);
+        assert_eq!(scratch.controller().strayed(a_in), None);
+    }
+    // What the root of the groups has of the host is for the host to say.
+    scratch.come_first();
+    assert_eq!(scratch.controller().strayed(root), None);
+    // Gone, and the one above it, too.
+    for path in [&*at, &*format!("pinfold-1/{a}")] {
+        fs::remove_dir(scratch.directory.join(path)).expect("nobody is in it");
+    }
+    for group in [a, a_in] {
+        let found = scratch.controller().strayed(group).expect("it is gone");
+        assert!(found.ends_with(" was gone"), "{found}");
+    }
+    scratch.limit(a, Some(root), &CpuLimits::DEFAULT);
+    scratch.limit(a_in, Some(a), &half);
+    scratch.assert_limits(&at, &half);
+    for group in [root, a, a_in] {
+        assert_eq!(scratch.controller().strayed(group), None);
     }
 }
 

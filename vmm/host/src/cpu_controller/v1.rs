@@ -28,6 +28,15 @@ pub fn own(mounts: &str, cgroup: &str) -> Result<PathBuf, HostError> {
     Ok(own)
 }
 
+/// What the files hold that say these limits.
+pub fn files(limits: &CpuLimits) -> Vec<(&'static str, String)> {
+    vec![
+        ("cpu.shares", limits.shares.to_string()),
+        ("cpu.cfs_period_us", limits.period_us.to_string()),
+        ("cpu.cfs_quota_us", quota(limits.quota_us)),
+    ]
+}
+
 fn quota(us: Option<u64>) -> String {
     us.map_or("-1".into(), |us| us.to_string())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use container_core::{CpuStat, Nanoseconds};
+use container_core::{CpuLimits, CpuStat, Nanoseconds};
 
 use super::{v1, v2};
 
@@ -30,6 +30,14 @@ impl CgroupVersion {
         match self {
             CgroupVersion::One => v1::THREADS,
             CgroupVersion::Two => v2::THREADS,
+        }
+    }
+
+    /// The files of a group that say its limits, and what they hold for these.
+    pub fn limit_files(self, limits: &CpuLimits) -> Vec<(&'static str, String)> {
+        match self {
+            CgroupVersion::One => v1::files(limits),
+            CgroupVersion::Two => v2::files(limits),
         }
     }
 
