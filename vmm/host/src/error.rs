@@ -40,10 +40,14 @@ pub enum HostError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A file system of the kernel's is not mounted.
+    #[error("{what} is not mounted")]
+    NotMounted {
+        /// Which.
+        what: &'static str,
+    },
     /// No cpu controller of the kernel's can be written to.
-    #[error(
-        "the kernel's cpu controller cannot be had: with cgroup-v1, {one}; with cgroup-v2, {two}"
-    )]
+    #[error("the kernel's cpu controller cannot be had; cgroup-v1: {one}; cgroup-v2: {two}")]
     NoCpuController {
         /// Why not version 1.
         one: Box<HostError>,

@@ -228,6 +228,14 @@ fn what_somebody_else_wrote_is_seen_once_and_the_next_limit_puts_it_right() {
         scratch.assert_limits(&at, &half);
         assert_eq!(scratch.controller().strayed(a_in), None);
     }
+    // A group that is made idle loses its shares, and takes none until it is no more.
+    let idle = scratch.directory.join(&at).join("cpu.idle");
+    if idle.exists() {
+        fs::write(&idle, "1").expect("our own group");
+        assert!(scratch.controller().strayed(a_in).is_some());
+        scratch.limit(a_in, Some(a), &half);
+        scratch.assert_limits(&at, &half);
+    }
     // What the root of the groups has of the host is for the host to say.
     scratch.come_first();
     assert_eq!(scratch.controller().strayed(root), None);

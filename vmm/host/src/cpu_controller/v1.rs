@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use container_core::CpuLimits;
 use rustix::fs::{Access, access};
-use rustix::io::Errno;
 
 use super::files::write;
 use crate::{HostError, cgroup};
@@ -17,12 +16,10 @@ pub const THROTTLED: (&str, u64) = ("throttled_time", 1);
 /// Our cgroup, if we may make groups in it.
 ///
 /// # Errors
-/// ENOENT where the controller is not mounted; EACCES, EROFS and others where our cgroup in it cannot be written to.
+/// [`HostError::NotMounted`]; EACCES, EROFS and others where our cgroup in it cannot be written to.
 pub fn own(mounts: &str, cgroup: &str) -> Result<PathBuf, HostError> {
-    let own = cgroup::v1_directory(mounts, cgroup, "cpu").ok_or_else(|| {
-        let what = "a mount of the cgroup-v1 cpu controller";
-        HostError::system("open", what, Errno::NOENT)
-    })?;
+    let what = "its cpu controller";
+    let own = cgroup::v1_directory(mounts, cgroup, "cpu").ok_or(HostError::NotMounted { what })?;
     let writable = access(&own, Access::WRITE_OK | Access::EXEC_OK);
     writable.map_err(|errno| HostError::system("access", own.display().to_string(), errno))?;
     Ok(own)

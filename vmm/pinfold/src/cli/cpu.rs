@@ -30,7 +30,7 @@ enum Who {
 /// The kernel was asked for, and cannot.
 #[derive(Debug, thiserror::Error)]
 #[error("--cpu-controller kernel: {0}; `own` and `auto` do without")]
-pub struct NoController(#[source] HostError);
+pub struct NoController(HostError);
 
 impl CpuArgs {
     /// The choice, which this host can keep.
