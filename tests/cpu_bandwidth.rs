@@ -126,6 +126,7 @@ fn a_group_gets_no_more_than_its_quota_and_all_of_it_once_that_is_lifted() {
         let spec = spec(cpu, r#""cpu.cfs_quota_us" = "5000""#, "");
         let mut run = Run::start_with(&spec, &["--cpu-controller", controller]);
         run.line("a | vcpu0: up");
+        run.line("b | vcpu0: up");
         run.must("vm stop b");
         let (pid, tid) = vcpu(&mut run, "a");
         let (before, at) = (cpu_time(pid, tid), Instant::now());

@@ -46,7 +46,7 @@ pub struct CpuController {
 #[derive(Debug)]
 struct Directory {
     path: PathBuf,
-    /// Not any more where somebody has removed it or its files.
+    /// Not yet where it could not be made whole, and not any more where somebody has removed it or its files.
     is_there: bool,
     /// What was last written; None where that is not known.
     in_force: Option<CpuLimits>,

@@ -82,19 +82,25 @@ fn with_version_two_groups_are_threaded_and_the_controller_is_on_no_longer_than_
             controller.limit(group, above, Some(&none)).unwrap();
         }
     };
-    // What was on before the controller, by somebody else's doing, stays on after it.
     scratch_has(&mut scratch);
     assert!(is_on(&scratch, "pinfold-1/"));
     let at = format!("pinfold-1/{a}/{a_in}");
     assert_eq!(scratch.read(&format!("{at}/cgroup.type")), "threaded");
-    for (group, above) in [(a_in, Some(a)), (a, Some(root)), (root, None)] {
-        scratch.controller().limit(group, above, None).unwrap();
+    // Somebody switches it off, for all of us: the groups' files are gone, and come back.
+    for path in [&*at, &*format!("pinfold-1/{a}"), "pinfold-1", ""] {
+        let control = scratch.directory.join(path).join("cgroup.subtree_control");
+        fs::write(control, "-cpu").expect("none below has it on");
     }
-    assert!(is_on(&scratch, ""), "the outer controller had it on");
-    let control = scratch.directory.join("cgroup.subtree_control");
-    fs::write(&control, "-cpu").expect("nobody has a group there");
-    // Switched on for the groups, and off with the last of the two supervisors.
+    for group in [root, a, a_in] {
+        let found = scratch.controller().strayed(group).expect("it is gone");
+        assert!(found.ends_with(" was gone"), "{found}");
+    }
     scratch_has(&mut scratch);
+    scratch.assert_limits(&at, &none);
+    for group in [root, a, a_in] {
+        assert_eq!(scratch.controller().strayed(group), None);
+    }
+    // Switched on by us, it goes with the last of two supervisors.
     assert!(is_on(&scratch, ""));
     let mut other = CpuController::below(
         CgroupVersion::Two,
@@ -106,6 +112,17 @@ fn with_version_two_groups_are_threaded_and_the_controller_is_on_no_longer_than_
     assert!(is_on(&scratch, ""), "another has groups there");
     drop(other);
     assert!(!is_on(&scratch, ""), "it goes with the last");
+    // What somebody else had switched on stays.
+    let control = scratch.directory.join("cgroup.subtree_control");
+    fs::write(control, "+cpu").expect("it is our own group");
+    let mut third = CpuController::below(
+        CgroupVersion::Two,
+        scratch.directory.clone(),
+        "pinfold-3".into(),
+    );
+    third.limit(root, None, Some(&none)).unwrap();
+    drop(third);
+    assert!(is_on(&scratch, ""), "it was on before");
 }
 
 /// A thread of this process, by its id.
@@ -284,5 +301,11 @@ fn what_a_dead_supervisor_left_is_removed_and_what_a_living_one_has_is_not() {
     drop(other);
     scratch.controller = None;
     assert!(!scratch.has("pinfold-1"), "it goes with its controller");
-    fs::remove_dir(scratch.directory.join(format!("pinfold-{living}/3"))).expect("rmdir");
+    for path in [
+        format!("pinfold-{living}/3"),
+        format!("pinfold-{living}"),
+        "pinfold-x".into(),
+    ] {
+        fs::remove_dir(scratch.directory.join(path)).expect("a scratch cgroup");
+    }
 }

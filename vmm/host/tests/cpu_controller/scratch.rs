@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use container_core::{Command, CpuGroup, CpuLimits, Credentials, Framework, HostResources};
 use host::{CgroupVersion, CpuController};
@@ -96,7 +98,11 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         self.controller = None;
-        // The threads of the test have ended or gone back by now; the scratch cgroup goes with its controller.
+        // The threads of the test have gone back to the scratch cgroup and ended; the kernel may yet be at it.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.outer.limit(CpuGroup::ROOT, None, None).is_err() && Instant::now() < deadline {
+            sleep(Duration::from_millis(1));
+        }
     }
 }
 
