@@ -59,7 +59,7 @@ fn shares_are_weights_of_which_1024_are_100() {
     for (shares, expected) in weights {
         assert_eq!(weight(shares), expected, "{shares} shares");
     }
-    // From 512 on, a ratio is off by one in a hundred at the most.
+    // From 512 on, one is off by one in a hundred at the most.
     for shares in 512..=102_400 {
         let off = (weight(shares) * 1024).abs_diff(shares * 100);
         assert!(off * 100 <= shares * 100, "{shares} shares");
