@@ -29,7 +29,7 @@ pub fn bench() {
     );
     for controller in ["kernel", "own"] {
         if controller == "kernel" && host::CpuController::find().is_err() {
-            println!("  kernel: no cgroup-v1 cpu controller can be written to here");
+            println!("  kernel: no cpu controller of the kernel's can be written to here");
             continue;
         }
         for _ in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! The kernel's own cpu controller, version 1, as a back end: a directory a group, below one of our own.
+//! The kernel's own cpu controller as a back end: a directory a group, below one of our own.
 //!
 //! ```text
 //!   OUR CGROUP/pinfold-PID/        the root of the groups
@@ -10,23 +10,30 @@
 //! Nothing is there before the root group is, and all of it goes when the controller is dropped. A supervisor that
 //! was killed leaves its directory behind; the next one removes it. As long as it lives it has a lock on it.
 //!
-//! Version 2 is not used: its `cpu` takes single threads only in a threaded subtree, which somebody has to have
-//! delegated to us.
+//! Here is what is the same in both versions of cgroups; their files are in [`v1`] and [`v2`].
+
+mod files;
+mod v1;
+mod v2;
+mod version;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use container_core::{CpuGroup, CpuLimits, CpuStat, Nanoseconds, Tid};
-use rustix::fs::{Access, FlockOperation, access, flock};
+use container_core::{CpuGroup, CpuLimits, CpuStat, Tid};
+use rustix::fs::{CWD, FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::{HostError, Thread, cgroup};
+use crate::{HostError, Thread, procfs};
+use files::{failed, read, write};
+pub use version::CgroupVersion;
 
 /// The controller, and which groups stand in it.
 #[derive(Debug)]
 pub struct CpuController {
+    version: CgroupVersion,
     /// The cgroup that we are in: where tasks go back to.
     own: PathBuf,
     /// What the directory of the root group is called.
@@ -39,38 +46,45 @@ pub struct CpuController {
 #[derive(Debug)]
 struct Directory {
     path: PathBuf,
+    /// Not yet where it could not be made whole, and not any more where somebody has removed it or its files.
+    is_there: bool,
     /// What was last written; None where that is not known.
     in_force: Option<CpuLimits>,
 }
 
 impl CpuController {
-    /// The one that this process may write to.
+    /// The one that this process may write to: of version 1 if that is mounted with it, else of version 2.
     ///
     /// # Errors
-    /// ENOENT where there is none of version 1; EACCES, EROFS and others where our cgroup in it cannot be written to.
+    /// [`HostError::NoCpuController`], with what is missing in either.
     pub fn find() -> Result<CpuController, HostError> {
-        let text = |path: &str| {
-            fs::read_to_string(path).map_err(|error| failed("open", Path::new(path), &error))
+        let mounts = read(Path::new("/proc/self/mountinfo"))?;
+        let cgroup = read(Path::new("/proc/self/cgroup"))?;
+        let (version, own) = match v1::own(&mounts, &cgroup) {
+            Ok(own) => (CgroupVersion::One, own),
+            Err(one) => match v2::own(&mounts, &cgroup) {
+                Ok(own) => (CgroupVersion::Two, own),
+                Err(two) => return Err(HostError::no_cpu_controller(one, two)),
+            },
         };
-        let (mounts, cgroup) = (text("/proc/self/mountinfo")?, text("/proc/self/cgroup")?);
-        let own = cgroup::own_directory(&mounts, &cgroup, "cpu").ok_or_else(|| {
-            let what = "a mount of the cgroup-v1 cpu controller";
-            HostError::system("open", what, Errno::NOENT)
-        })?;
-        let writable = access(&own, Access::WRITE_OK | Access::EXEC_OK);
-        writable.map_err(|errno| HostError::system("access", own.display().to_string(), errno))?;
         let name = format!("{PREFIX}{}", std::process::id());
-        Ok(CpuController::below(own, name))
+        Ok(CpuController::below(version, own, name))
     }
 
     /// In this cgroup, in a directory of this name.
-    pub fn below(own: PathBuf, name: String) -> CpuController {
+    pub fn below(version: CgroupVersion, own: PathBuf, name: String) -> CpuController {
         CpuController {
+            version,
             own,
             name,
             directories: BTreeMap::new(),
             lock: None,
         }
+    }
+
+    /// Which interface it is used by.
+    pub fn version(&self) -> CgroupVersion {
+        self.version
     }
 
     /// The cgroup that the root group is or would be.
@@ -79,9 +93,6 @@ impl CpuController {
     }
 
     /// Make a group, limit it otherwise, or with None remove it. Ten microseconds a file that changes, fifty for a group.
-    ///
-    /// Where a period changes, the group is without a limit for some microseconds: the kernel takes quota and period
-    /// one after the other and refuses what the two come to in between.
     ///
     /// # Errors
     /// What mkdir(2), write(2) and rmdir(2) return. What is in force then is not known; another call settles it.
@@ -94,23 +105,67 @@ impl CpuController {
         let Some(limits) = limits else {
             return self.remove(group);
         };
-        if !self.directories.contains_key(&group) {
+        let directory = self.directories.get(&group);
+        if !directory.is_some_and(|directory| directory.is_there) {
             self.make(group, parent)?;
         }
         let directory = self.directories.get_mut(&group);
         let directory = directory.expect("it was there or has just been made");
         let before = directory.in_force.take();
+        if before.is_none() && group != CpuGroup::ROOT {
+            // A group that somebody has made idle takes no shares. Kernels before 5.15 have no such file.
+            let _ = write(&directory.path.join("cpu.idle"), "0");
+        }
         if group != CpuGroup::ROOT {
-            write_limits(&directory.path, before.as_ref(), limits)?;
+            let (path, before) = (&directory.path, before.as_ref());
+            match self.version {
+                CgroupVersion::One => v1::write_limits(path, before, limits)?,
+                CgroupVersion::Two => v2::write_limits(path, before, limits)?,
+            }
         }
         directory.in_force = Some(*limits);
         Ok(())
+    }
+
+    /// Whether a group is still as it was left; if not, what was found. The root's limits are the host's, and anything.
+    /// What has strayed is put right by the next [`limit`](CpuController::limit) of the group, which writes all of it.
+    ///
+    /// Reads three files of version 1 and two of version 2, seven to ten microseconds each.
+    pub fn strayed(&mut self, group: CpuGroup) -> Option<String> {
+        let directory = self.directories.get_mut(&group)?;
+        let limits = directory.in_force?;
+        let mut found = Vec::new();
+        for (file, wanted) in self.version.limit_files(&limits) {
+            let path = format!("{}/{file}", directory.path.display());
+            match procfs::read_at::<LINE>(CWD, &path) {
+                Ok(text) if group == CpuGroup::ROOT || text.trim_end() == wanted => {}
+                Ok(text) => found.push(format!(
+                    "{file} was {} instead of {wanted}",
+                    text.trim_end()
+                )),
+                // ENODEV: since it was opened.
+                Err(Errno::NOENT | Errno::NODEV) => {
+                    directory.is_there = false;
+                    found.push(format!("{path} was gone"));
+                    break;
+                }
+                Err(errno) => found.push(format!("{file} could not be read ({errno})")),
+            }
+        }
+        if found.is_empty() {
+            return None;
+        }
+        directory.in_force = None;
+        Some(found.join(", "))
     }
 
     /// Have a thread count in a group; with None in none of ours.
     ///
     /// The kernel takes a thread by number here: it is looked up in its own directory before and after, with what is
     /// said at [`Thread::pin`].
+    ///
+    /// Takes some 12 us among others, but the first after a pause waits until the kernel has seen all CPUs (an RCU
+    /// grace period), several milliseconds, if the hierarchy is not mounted with `favordynmods` (Linux 6.0).
     ///
     /// # Errors
     /// [`HostError::Ended`] where the thread has ended; ENOENT for a group that was not made; what write(2) returns.
@@ -122,7 +177,17 @@ impl CpuController {
             None => &self.own,
         };
         thread.must_exist().map_err(ended)?;
-        write(&path.join("tasks"), &tid.0.to_string()).map_err(|error| match error.errno() {
+        let number = tid.0.to_string();
+        let put = || write(&path.join(self.version.threads_file()), &number);
+        let outcome = match put() {
+            // Somebody has taken its process to another domain.
+            Err(error) if error.errno() == Some(Errno::OPNOTSUPP) => match group {
+                Some(_) => v2::bring_in(&self.own, &number).and_then(|()| put()),
+                None => Ok(()),
+            },
+            outcome => outcome,
+        };
+        outcome.map_err(|error| match error.errno() {
             Some(Errno::SRCH) => ended(Errno::SRCH),
             _ => error,
         })?;
@@ -134,7 +199,8 @@ impl CpuController {
     /// # Errors
     /// ENOENT for a group that was not made or that somebody has removed.
     pub fn tids(&self, group: CpuGroup) -> Result<Vec<Tid>, HostError> {
-        let text = read(&self.directory(group)?.path.join("tasks"))?;
+        let path = &self.directory(group)?.path;
+        let text = read(&path.join(self.version.threads_file()))?;
         let tids = text.lines().filter_map(|line| line.parse().ok());
         Ok(tids.map(Tid).collect())
     }
@@ -146,19 +212,9 @@ impl CpuController {
     pub fn stat(&self, group: CpuGroup) -> Result<CpuStat, HostError> {
         let path = self.directory(group)?.path.join("cpu.stat");
         let text = read(&path)?;
-        let number = |key: &str| {
-            let mut lines = text.lines().filter_map(|line| line.split_once(' '));
-            let value = lines.find(|(name, _)| *name == key);
-            let value = value.and_then(|(_, value)| value.parse().ok());
-            value.ok_or_else(|| {
-                let file = path.display().to_string();
-                HostError::malformed(file, &text, "nr_periods, nr_throttled and throttled_time")
-            })
-        };
-        Ok(CpuStat {
-            nr_periods: number("nr_periods")?,
-            nr_throttled: number("nr_throttled")?,
-            throttled: Nanoseconds(number("throttled_time")?),
+        self.version.stat(&text).ok_or_else(|| {
+            let expected = "nr_periods, nr_throttled and the time throttled";
+            HostError::malformed(path.display().to_string(), &text, expected)
         })
     }
 
@@ -174,6 +230,8 @@ impl CpuController {
         let path = match parent {
             None => {
                 self.remove_stale();
+                // One that we had on a directory that is gone.
+                self.lock = None;
                 self.root()
             }
             Some(parent) => self.directory(parent)?.path.join(group.to_string()),
@@ -193,8 +251,19 @@ impl CpuController {
             // What an earlier process of our number has left.
             remove_below(&path);
         }
-        let in_force = is_new.then_some(CpuLimits::DEFAULT);
-        self.directories.insert(group, Directory { path, in_force });
+        let directory = Directory {
+            path: path.clone(),
+            is_there: false,
+            in_force: is_new.then_some(CpuLimits::DEFAULT),
+        };
+        // Known before it is whole, so that it is removed whatever comes.
+        let directory = self.directories.entry(group).insert_entry(directory);
+        match (self.version, parent) {
+            (CgroupVersion::One, _) => {}
+            (CgroupVersion::Two, None) => v2::prepare_root(&self.own, &path)?,
+            (CgroupVersion::Two, Some(_)) => v2::prepare(&path)?,
+        }
+        directory.into_mut().is_there = true;
         Ok(())
     }
 
@@ -211,9 +280,17 @@ impl CpuController {
         }
         self.directories.remove(&group);
         if group == CpuGroup::ROOT {
-            self.lock = None;
+            self.leave();
         }
         Ok(())
+    }
+
+    /// The root group's directory is gone.
+    fn leave(&mut self) {
+        self.lock = None;
+        if self.version == CgroupVersion::Two {
+            v2::switch_off(&self.own);
+        }
     }
 
     /// Remove what supervisors that live no more have left. Whatever cannot be removed stays: somebody is in it.
@@ -242,6 +319,7 @@ impl Drop for CpuController {
         if self.directories.contains_key(&CpuGroup::ROOT) {
             remove_below(&self.root());
             let _ = fs::remove_dir(self.root());
+            self.leave();
         }
     }
 }
@@ -249,30 +327,8 @@ impl Drop for CpuController {
 /// How the directories of supervisors' root groups begin; their number follows.
 const PREFIX: &str = "pinfold-";
 
-fn write_limits(
-    directory: &Path,
-    before: Option<&CpuLimits>,
-    limits: &CpuLimits,
-) -> Result<(), HostError> {
-    let differs = |of: fn(&CpuLimits) -> u64| before.map(of) != Some(of(limits));
-    let quota = |us: Option<u64>| us.map_or("-1".into(), |us| us.to_string());
-    let set = |file: &str, value: String| write(&directory.join(file), &value);
-    if differs(|limits| limits.shares) {
-        set("cpu.shares", limits.shares.to_string())?;
-    }
-    let mut quota_before = before.map(|before| before.quota_us);
-    if differs(|limits| limits.period_us) {
-        if quota_before != Some(None) {
-            set("cpu.cfs_quota_us", quota(None))?;
-            quota_before = Some(None);
-        }
-        set("cpu.cfs_period_us", limits.period_us.to_string())?;
-    }
-    if quota_before != Some(limits.quota_us) {
-        set("cpu.cfs_quota_us", quota(limits.quota_us))?;
-    }
-    Ok(())
-}
+/// Longer than what a file of limits holds.
+const LINE: usize = 64;
 
 /// A directory that nobody else has, as long as this is held.
 fn locked(directory: &Path) -> io::Result<File> {
@@ -289,25 +345,4 @@ fn remove_below(directory: &Path) {
             let _ = fs::remove_dir(entry.path());
         }
     }
-}
-
-fn write(path: &Path, value: &str) -> Result<(), HostError> {
-    let file = OpenOptions::new().write(true).open(path);
-    let mut file = file.map_err(|error| failed("open", path, &error))?;
-    let written = file.write_all(value.as_bytes());
-    written.map_err(|error| {
-        let object = format!("{} of {value}", path.display());
-        failed("write", Path::new(&object), &error)
-    })
-}
-
-fn read(path: &Path) -> Result<String, HostError> {
-    fs::read_to_string(path).map_err(|error| failed("read", path, &error))
-}
-
-fn failed(call: &'static str, path: &Path, error: &io::Error) -> HostError {
-    let errno = error
-        .raw_os_error()
-        .map_or(Errno::IO, Errno::from_raw_os_error);
-    HostError::system(call, path.display().to_string(), errno)
 }

@@ -32,6 +32,28 @@ pub enum HostError {
         /// What was looked for.
         expected: &'static str,
     },
+    /// The host is not such that it could be done; what is missing and what helps.
+    #[error("{what}: {remedy}")]
+    Unfit {
+        /// What is missing.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A file system of the kernel's is not mounted.
+    #[error("{what} is not mounted")]
+    NotMounted {
+        /// Which.
+        what: &'static str,
+    },
+    /// No cpu controller of the kernel's can be written to.
+    #[error("the kernel's cpu controller cannot be had; cgroup-v1: {one}; cgroup-v2: {two}")]
+    NoCpuController {
+        /// Why not version 1.
+        one: Box<HostError>,
+        /// Why not version 2.
+        two: Box<HostError>,
+    },
     /// Only a process of one thread may fork: locks held by others would stay held in the child.
     #[error("this process has more than one thread, so it may not fork")]
     ManyThreads,
@@ -62,6 +84,17 @@ impl HostError {
             call,
             object: object.into(),
             errno,
+        }
+    }
+
+    pub(crate) fn unfit(what: String, remedy: &'static str) -> Self {
+        HostError::Unfit { what, remedy }
+    }
+
+    pub(crate) fn no_cpu_controller(one: HostError, two: HostError) -> Self {
+        HostError::NoCpuController {
+            one: Box::new(one),
+            two: Box::new(two),
         }
     }
 

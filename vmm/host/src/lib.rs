@@ -33,7 +33,7 @@ mod tsc;
 
 pub use clock::{monotonic_ns, own_cpu_time, tick};
 pub use counter::{Counter, CounterReading, REFIT_SWITCHES};
-pub use cpu_controller::CpuController;
+pub use cpu_controller::{CgroupVersion, CpuController};
 pub use error::{HostError, PinError};
 pub use fork::{SETUP_FAILED, fork_process, fork_process_in, spawn_process, spawn_process_in};
 pub use inherited::take_inherited;

@@ -1,102 +1,21 @@
 //! The kernel's cpu controller, where this host has one to write to. The threads in it are this test's own.
+//!
+//! One body for both versions of cgroups, run with the one that is there: `tests/lab` has a kernel with version 2.
+
+#[path = "cpu_controller/busy.rs"]
+mod busy;
+#[path = "cpu_controller/rates.rs"]
+mod rates;
+#[path = "cpu_controller/scratch.rs"]
+mod scratch;
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::channel;
 
-use container_core::{
-    Command as Order, CpuGroup, CpuLimits, Credentials, Framework, HostResources, Tid,
-};
-use host::{CpuController, Errno, Process, TaskDirectory};
-
-/// A controller below a scratch cgroup of its own; what is left of it goes with this.
-struct Scratch {
-    directory: PathBuf,
-    controller: Option<CpuController>,
-}
-
-impl Scratch {
-    fn new(name: &str) -> Option<Scratch> {
-        let found = match CpuController::find() {
-            Ok(found) => found,
-            Err(why) => {
-                println!("SKIPPED: {why}");
-                return None;
-            }
-        };
-        let own = found.root();
-        let name = format!("pinfold-test-{}-{name}", std::process::id());
-        let directory = own.parent().expect("our cgroup").join(name);
-        fs::create_dir(&directory).expect("a scratch cgroup");
-        Some(Scratch {
-            controller: Some(CpuController::below(directory.clone(), "pinfold-1".into())),
-            directory,
-        })
-    }
-
-    fn controller(&mut self) -> &mut CpuController {
-        self.controller.as_mut().expect("it was not dropped")
-    }
-
-    fn read(&self, path: &str) -> String {
-        let text = fs::read_to_string(self.directory.join(path)).expect("a control file");
-        text.trim_end().to_owned()
-    }
-
-    fn has(&self, path: &str) -> bool {
-        self.directory.join(path).exists()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        self.controller = None;
-        // The threads of the test have ended or gone back by now.
-        for entry in fs::read_dir(&self.directory)
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                let _ = fs::remove_dir(entry.path());
-            }
-        }
-        let _ = fs::remove_dir(&self.directory);
-    }
-}
-
-/// Root, a group and one below it.
-fn groups() -> [CpuGroup; 3] {
-    let mut framework = Framework::new(HostResources {
-        allowed_cpus: "0".parse().expect("a list"),
-        present_cpus: "0".parse().expect("a list"),
-        possible_cpus: 1,
-        mems: "0".parse().expect("a list"),
-    });
-    let mkdir = |path: &str| Order::Mkdir {
-        group: path.parse().expect("a path"),
-    };
-    let mount = Order::Mount {
-        hierarchy: "c".parse().expect("a name"),
-        subsystems: vec!["cpu".into()],
-    };
-    let commands = [mount, mkdir("c:/a"), mkdir("c:/a/in")];
-    let plan = framework
-        .plan(&Credentials::ROOT, &commands)
-        .expect("a plan");
-    framework.commit(plan).expect("the same generation");
-    let groups: Vec<CpuGroup> = framework.cpu_groups().map(|info| info.group).collect();
-    groups.try_into().expect("three")
-}
-
-fn limits(shares: u64, quota_us: Option<u64>, period_us: u64) -> CpuLimits {
-    CpuLimits {
-        shares,
-        quota_us,
-        period_us,
-    }
-}
+use container_core::{CpuLimits, Tid};
+use host::{CgroupVersion, CpuController, Errno, Process, TaskDirectory, Thread};
+use scratch::{Scratch, groups, limits};
 
 #[test]
 fn groups_come_and_go_as_directories_with_their_limits_written_in_an_order_that_the_kernel_takes() {
@@ -106,58 +25,111 @@ fn groups_come_and_go_as_directories_with_their_limits_written_in_an_order_that_
     let [root, a, a_in] = groups();
     let none = CpuLimits::DEFAULT;
     assert!(!scratch.has("pinfold-1"), "nothing before there is a group");
-    scratch.controller().limit(root, None, Some(&none)).unwrap();
+    scratch.limit(root, None, &none);
     let half = limits(512, Some(50_000), 100_000);
-    scratch
-        .controller()
-        .limit(a, Some(root), Some(&half))
-        .unwrap();
-    scratch
-        .controller()
-        .limit(a_in, Some(a), Some(&half))
-        .unwrap();
+    scratch.limit(a, Some(root), &half);
+    scratch.limit(a_in, Some(a), &half);
     let at = format!("pinfold-1/{a}/{a_in}");
-    assert_eq!(scratch.read(&format!("{at}/cpu.shares")), "512");
-    assert_eq!(scratch.read(&format!("{at}/cpu.cfs_quota_us")), "50000");
+    scratch.assert_limits(&at, &half);
     // Either of the two alone would be more than the group above has, or less than one below.
     for (quota, period) in [(500_000, 1_000_000), (5_000, 10_000), (50_000, 100_000)] {
         let same = limits(2, Some(quota), period);
-        scratch
-            .controller()
-            .limit(a_in, Some(a), Some(&same))
-            .unwrap();
-        scratch
-            .controller()
-            .limit(a, Some(root), Some(&same))
-            .unwrap();
-        assert_eq!(
-            scratch.read(&format!("{at}/cpu.cfs_period_us")),
-            period.to_string()
-        );
-        assert_eq!(
-            scratch.read(&format!("{at}/cpu.cfs_quota_us")),
-            quota.to_string()
-        );
+        scratch.limit(a_in, Some(a), &same);
+        scratch.limit(a, Some(root), &same);
+        scratch.assert_limits(&at, &same);
     }
-    let more = limits(2, Some(60_000), 100_000);
-    let refused = scratch
-        .controller()
-        .limit(a_in, Some(a), Some(&more))
-        .unwrap_err();
+    // Version 1 refuses more than the group above has; the framework does before either is asked. Both refuse this.
+    let short = limits(2, Some(999), 100_000);
+    let controller = scratch.controller();
+    let refused = controller.limit(a_in, Some(a), Some(&short)).unwrap_err();
     assert_eq!(refused.errno(), Some(Errno::INVAL));
-    assert!(refused.to_string().contains("60000"), "{refused}");
-    scratch
-        .controller()
-        .limit(a_in, Some(a), Some(&none))
-        .unwrap();
-    assert_eq!(scratch.read(&format!("{at}/cpu.cfs_quota_us")), "-1");
-    assert_eq!(scratch.controller().stat(a_in).unwrap().nr_throttled, 0);
-    let busy = scratch.controller().limit(a, Some(root), None).unwrap_err();
+    assert!(refused.to_string().contains("999"), "{refused}");
+    if scratch.version() == CgroupVersion::One {
+        let more = limits(2, Some(60_000), 100_000);
+        let refused = scratch.controller().limit(a_in, Some(a), Some(&more));
+        assert_eq!(refused.unwrap_err().errno(), Some(Errno::INVAL));
+    }
+    scratch.limit(a_in, Some(a), &none);
+    scratch.assert_limits(&at, &none);
+    let controller = scratch.controller();
+    assert_eq!(controller.stat(a_in).unwrap().nr_throttled, 0);
+    let busy = controller.limit(a, Some(root), None).unwrap_err();
     assert_eq!(busy.errno(), Some(Errno::BUSY));
     for (group, above) in [(a_in, Some(a)), (a, Some(root)), (root, None), (root, None)] {
-        scratch.controller().limit(group, above, None).unwrap();
+        controller.limit(group, above, None).unwrap();
     }
     assert!(!scratch.has("pinfold-1"));
+}
+
+#[test]
+fn with_version_two_groups_are_threaded_and_the_controller_is_on_no_longer_than_there_are_groups() {
+    let Some(mut scratch) = Scratch::new("threaded") else {
+        return;
+    };
+    if scratch.version() != CgroupVersion::Two {
+        println!("SKIPPED: the kernel's cpu controller is mounted as version 1");
+        return;
+    }
+    let [root, a, a_in] = groups();
+    let none = CpuLimits::DEFAULT;
+    let is_on = |scratch: &Scratch, path: &str| {
+        let enabled = scratch.read(&format!("{path}cgroup.subtree_control"));
+        enabled.split_whitespace().any(|one| one == "cpu")
+    };
+    let scratch_has = |scratch: &mut Scratch| {
+        let controller = scratch.controller();
+        for (group, above) in [(root, None), (a, Some(root)), (a_in, Some(a))] {
+            controller.limit(group, above, Some(&none)).unwrap();
+        }
+    };
+    scratch_has(&mut scratch);
+    assert!(is_on(&scratch, "pinfold-1/"));
+    let at = format!("pinfold-1/{a}/{a_in}");
+    assert_eq!(scratch.read(&format!("{at}/cgroup.type")), "threaded");
+    // Somebody switches it off, for all of us: the groups' files are gone, and come back.
+    for path in [&*at, &*format!("pinfold-1/{a}"), "pinfold-1", ""] {
+        let control = scratch.directory.join(path).join("cgroup.subtree_control");
+        fs::write(control, "-cpu").expect("none below has it on");
+    }
+    for group in [root, a, a_in] {
+        let found = scratch.controller().strayed(group).expect("it is gone");
+        assert!(found.ends_with(" was gone"), "{found}");
+    }
+    scratch_has(&mut scratch);
+    scratch.assert_limits(&at, &none);
+    for group in [root, a, a_in] {
+        assert_eq!(scratch.controller().strayed(group), None);
+    }
+    // Switched on by us, it goes with the last of two supervisors.
+    assert!(is_on(&scratch, ""));
+    let mut other = CpuController::below(
+        CgroupVersion::Two,
+        scratch.directory.clone(),
+        "pinfold-2".into(),
+    );
+    other.limit(root, None, Some(&none)).unwrap();
+    scratch.controller = None;
+    assert!(is_on(&scratch, ""), "another has groups there");
+    drop(other);
+    assert!(!is_on(&scratch, ""), "it goes with the last");
+    // What somebody else had switched on stays.
+    let control = scratch.directory.join("cgroup.subtree_control");
+    fs::write(control, "+cpu").expect("it is our own group");
+    let mut third = CpuController::below(
+        CgroupVersion::Two,
+        scratch.directory.clone(),
+        "pinfold-3".into(),
+    );
+    third.limit(root, None, Some(&none)).unwrap();
+    drop(third);
+    assert!(is_on(&scratch, ""), "it was on before");
+}
+
+/// A thread of this process, by its id.
+fn thread(tid: Tid) -> Thread {
+    let process = Process::open(std::process::id()).expect("we live");
+    let directory = TaskDirectory::open(&process).expect("we live");
+    directory.open_thread(tid).expect("it lives")
 }
 
 #[test]
@@ -167,11 +139,8 @@ fn a_thread_is_enrolled_and_let_go_and_one_that_has_ended_is_said_to_have() {
     };
     let [root, a, _] = groups();
     let none = CpuLimits::DEFAULT;
-    scratch.controller().limit(root, None, Some(&none)).unwrap();
-    scratch
-        .controller()
-        .limit(a, Some(root), Some(&none))
-        .unwrap();
+    scratch.limit(root, None, &none);
+    scratch.limit(a, Some(root), &none);
     let ((tell, tids), (go, gone)) = (channel(), channel::<()>());
     let worker = std::thread::spawn(move || {
         let tid = rustix::thread::gettid().as_raw_nonzero().get();
@@ -179,11 +148,7 @@ fn a_thread_is_enrolled_and_let_go_and_one_that_has_ended_is_said_to_have() {
         let _ = gone.recv();
     });
     let tid = tids.recv().expect("its tid");
-    let process = Process::open(std::process::id()).unwrap();
-    let thread = TaskDirectory::open(&process)
-        .unwrap()
-        .open_thread(tid)
-        .unwrap();
+    let thread = thread(tid);
     let controller = scratch.controller();
     controller.enroll(&thread, Some(a)).unwrap();
     assert_eq!(controller.tids(a).unwrap(), [tid]);
@@ -207,6 +172,107 @@ fn a_thread_is_enrolled_and_let_go_and_one_that_has_ended_is_said_to_have() {
 }
 
 #[test]
+fn a_process_that_was_taken_to_another_cgroup_is_brought_back_with_the_thread_that_is_enrolled() {
+    let Some(mut scratch) = Scratch::new("domain") else {
+        return;
+    };
+    let [root, a, _] = groups();
+    scratch.limit(root, None, &CpuLimits::DEFAULT);
+    scratch.limit(a, Some(root), &CpuLimits::DEFAULT);
+    let own = scratch.directory.parent().expect("our cgroup").to_owned();
+    // Of version 2 a domain: beside our cgroup, or below it where that is the root.
+    let beside = match own.join("cgroup.type").exists() {
+        true => own.parent().expect("a cgroup").to_owned(),
+        false => own,
+    };
+    let elsewhere = beside.join(format!("elsewhere-{}", std::process::id()));
+    if let Err(error) = fs::create_dir(&elsewhere) {
+        println!("SKIPPED: {}: {error}", elsewhere.display());
+        return;
+    }
+    let mut child = Command::new("sleep").arg("60").spawn().expect("a process");
+    let moved = fs::write(elsewhere.join("cgroup.procs"), child.id().to_string());
+    let process = Process::open(child.id()).unwrap();
+    let directory = TaskDirectory::open(&process).unwrap();
+    let thread = directory.open_thread(Tid(child.id())).unwrap();
+    let enrolled = scratch.controller().enroll(&thread, Some(a));
+    let there = scratch.controller().tids(a);
+    child.kill().expect("our own child");
+    child.wait().expect("it ends");
+    fs::remove_dir(elsewhere).expect("nobody is in it");
+    moved.expect("our own child");
+    enrolled.unwrap();
+    assert_eq!(there.unwrap(), [Tid(child.id())]);
+}
+
+#[test]
+fn what_somebody_else_wrote_is_seen_once_and_the_next_limit_puts_it_right() {
+    let Some(mut scratch) = Scratch::new("strayed") else {
+        return;
+    };
+    let [root, a, a_in] = groups();
+    let half = limits(512, Some(50_000), 100_000);
+    scratch.limit(root, None, &CpuLimits::DEFAULT);
+    scratch.limit(a, Some(root), &CpuLimits::DEFAULT);
+    scratch.limit(a_in, Some(a), &half);
+    for group in [root, a, a_in, a_in] {
+        assert_eq!(scratch.controller().strayed(group), None);
+    }
+    let at = format!("pinfold-1/{a}/{a_in}");
+    let (writes, seen): ([(&str, &str); 2], [&str; 2]) = match scratch.version() {
+        CgroupVersion::One => (
+            [("cpu.cfs_quota_us", "-1"), ("cpu.shares", "2")],
+            [
+                "cpu.cfs_quota_us was -1 instead of 50000",
+                "cpu.shares was 2 instead of 512",
+            ],
+        ),
+        CgroupVersion::Two => (
+            [("cpu.max", "max 100000"), ("cpu.weight", "1")],
+            [
+                "cpu.max was max 100000 instead of 50000 100000",
+                "cpu.weight was 1 instead of 50",
+            ],
+        ),
+    };
+    for ((file, value), seen) in writes.into_iter().zip(seen) {
+        fs::write(scratch.directory.join(&at).join(file), value).expect("our own group");
+        let found = scratch.controller().strayed(a_in);
+        assert_eq!(found.as_deref(), Some(seen));
+        // It is not told again before it was tried to put it right.
+        assert_eq!(scratch.controller().strayed(a_in), None);
+        scratch.limit(a_in, Some(a), &half);
+        scratch.assert_limits(&at, &half);
+        assert_eq!(scratch.controller().strayed(a_in), None);
+    }
+    // A group that is made idle loses its shares, and takes none until it is no more.
+    let idle = scratch.directory.join(&at).join("cpu.idle");
+    if idle.exists() {
+        fs::write(&idle, "1").expect("our own group");
+        assert!(scratch.controller().strayed(a_in).is_some());
+        scratch.limit(a_in, Some(a), &half);
+        scratch.assert_limits(&at, &half);
+    }
+    // What the root of the groups has of the host is for the host to say.
+    scratch.come_first();
+    assert_eq!(scratch.controller().strayed(root), None);
+    // Gone, and the one above it, too.
+    for path in [&*at, &*format!("pinfold-1/{a}")] {
+        fs::remove_dir(scratch.directory.join(path)).expect("nobody is in it");
+    }
+    for group in [a, a_in] {
+        let found = scratch.controller().strayed(group).expect("it is gone");
+        assert!(found.ends_with(" was gone"), "{found}");
+    }
+    scratch.limit(a, Some(root), &CpuLimits::DEFAULT);
+    scratch.limit(a_in, Some(a), &half);
+    scratch.assert_limits(&at, &half);
+    for group in [root, a, a_in] {
+        assert_eq!(scratch.controller().strayed(group), None);
+    }
+}
+
+#[test]
 fn what_a_dead_supervisor_left_is_removed_and_what_a_living_one_has_is_not() {
     let Some(mut scratch) = Scratch::new("stale") else {
         return;
@@ -224,15 +290,22 @@ fn what_a_dead_supervisor_left_is_removed_and_what_a_living_one_has_is_not() {
         fs::create_dir_all(scratch.directory.join(path)).expect("a scratch cgroup");
     }
     let none = CpuLimits::DEFAULT;
-    scratch.controller().limit(root, None, Some(&none)).unwrap();
+    scratch.limit(root, None, &none);
     assert!(!scratch.has(&format!("pinfold-{dead}")));
     assert!(scratch.has(&format!("pinfold-{living}/3")));
     assert!(scratch.has("pinfold-x") && scratch.has("pinfold-1"));
-    let mut other = CpuController::below(scratch.directory.clone(), "pinfold-1".into());
+    let own = scratch.directory.clone();
+    let mut other = CpuController::below(scratch.version(), own, "pinfold-1".into());
     let taken = other.limit(root, None, Some(&none)).unwrap_err();
     assert_eq!(taken.errno(), Some(Errno::AGAIN), "it is locked");
     drop(other);
     scratch.controller = None;
     assert!(!scratch.has("pinfold-1"), "it goes with its controller");
-    fs::remove_dir(scratch.directory.join(format!("pinfold-{living}/3"))).expect("rmdir");
+    for path in [
+        format!("pinfold-{living}/3"),
+        format!("pinfold-{living}"),
+        "pinfold-x".into(),
+    ] {
+        fs::remove_dir(scratch.directory.join(path)).expect("a scratch cgroup");
+    }
 }

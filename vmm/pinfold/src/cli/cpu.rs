@@ -19,7 +19,7 @@ pub struct CpuArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Who {
-    /// The kernel where its cgroup-v1 cpu controller can be written to, else Pinfold
+    /// The kernel where its cpu controller can be written to (cgroup-v1 or v2), else Pinfold
     Auto,
     /// The kernel; refused where it cannot
     Kernel,
@@ -30,7 +30,7 @@ enum Who {
 /// The kernel was asked for, and cannot.
 #[derive(Debug, thiserror::Error)]
 #[error("--cpu-controller kernel: {0}; `own` and `auto` do without")]
-pub struct NoController(#[source] HostError);
+pub struct NoController(HostError);
 
 impl CpuArgs {
     /// The choice, which this host can keep.

@@ -87,14 +87,15 @@ fn cpu_controller() -> Check {
         Ok(controller) => {
             let root = controller.root();
             let own = root.parent().unwrap_or(&root).display();
-            let found = format!("the kernel limits the CPU time of groups, below {own}");
+            let by = controller.version();
+            let found = format!("the kernel limits the CPU time of groups ({by}), below {own}");
             Check::new("cpu", State::Good, found)
         }
         Err(error) => {
             let found = format!("Pinfold limits the CPU time of groups itself: {error}");
             Check::new("cpu", State::Good, found).advise(
                 "it is off by some milliseconds at any moment, and takes up to a twentieth of a CPU; \
-                 a writable cgroup-v1 cpu controller does without",
+                 a cpu controller of the kernel's that can be written to does without",
             )
         }
     }

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use container_core::{CpuGroup, CpuGroupInfo, CpuLimits, CpuStat, Framework, TaskId, TaskKind};
+use container_core::{
+    CpuGroup, CpuGroupInfo, CpuLimits, CpuStat, Framework, TaskId, TaskKind, Tid,
+};
 use host::{HostError, Thread};
 
 use super::Keeper;
@@ -14,6 +16,10 @@ use super::hold::{Reason, VcpuSet, bit};
 use super::machines::MachineId;
 use super::tasks::Task;
 use super::throttle::Throttle;
+
+/// Groups of which the limits are read back in one look, 22 to 31 us of CPU time each. So up to twice as many are seen within
+/// two seconds, and however many there are, a look takes four milliseconds.
+const LOOKS: usize = 128;
 
 /// Who is to limit the CPU time of groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,8 +36,13 @@ pub enum CpuController {
 /// Who does it.
 pub struct BackEnd {
     state: State,
-    /// Groups whose limits may be other than the framework's, because something could not be undone.
+    /// Groups whose limits may be other than the framework's, because something could not be undone or somebody
+    /// else wrote to them.
     unsettled: BTreeSet<CpuGroup>,
+    /// Tasks that could not be put back into their groups, of which there was an event.
+    adrift: BTreeSet<TaskId>,
+    /// Which group the next look at limits begins with, by its place among all.
+    next_look: usize,
 }
 
 enum State {
@@ -55,6 +66,8 @@ impl BackEnd {
         let mut back_end = BackEnd {
             state,
             unsettled: BTreeSet::new(),
+            adrift: BTreeSet::new(),
+            next_look: 0,
         };
         for info in framework.cpu_groups() {
             back_end.put(info.group, info.parent, Some(&info.limits))?;
@@ -80,7 +93,12 @@ impl BackEnd {
         limits: Option<&CpuLimits>,
     ) -> Result<(), HostError> {
         if matches!(self.state, State::Undecided) {
-            self.state = match host::CpuController::find() {
+            // What the kernel's would say of the first group, the root, shows only when it is made.
+            let found = host::CpuController::find().and_then(|mut controller| {
+                controller.limit(group, parent, limits)?;
+                Ok(controller)
+            });
+            self.state = match found {
                 Ok(controller) => State::Kernel(controller),
                 Err(_) => State::Own(Throttle::default()),
             };
@@ -119,8 +137,46 @@ impl BackEnd {
 
     /// A task has exited.
     pub fn forget(&mut self, task: TaskId) {
+        self.adrift.remove(&task);
         if let State::Own(throttle) = &mut self.state {
             throttle.forget(task);
+        }
+    }
+
+    /// Groups, of all or of those whose turn it is, that the kernel has otherwise than they were left, by their
+    /// place, and what was found. They are unsettled from then on.
+    fn look(&mut self, groups: &[CpuGroupInfo], at_all: bool) -> Vec<(usize, String)> {
+        let State::Kernel(controller) = &mut self.state else {
+            return Vec::new();
+        };
+        let count = groups.len();
+        let looks = if at_all { count } else { count.min(LOOKS) };
+        let mut found = Vec::new();
+        for place in (0..looks).map(|step| (self.next_look + step) % count) {
+            let group = groups[place].group;
+            if let Some(strayed) = controller.strayed(group) {
+                self.unsettled.insert(group);
+                found.push((place, strayed));
+            }
+        }
+        self.next_look = (self.next_look + looks) % count.max(1);
+        found
+    }
+
+    /// Have what is unsettled be as the framework says, as far as the kernel lets us.
+    fn settle(&mut self, groups: &[CpuGroupInfo]) {
+        let is_known = |group: &CpuGroup| groups.iter().any(|info| info.group == *group);
+        let gone = self.unsettled.iter().copied();
+        let gone: Vec<CpuGroup> = gone.filter(|group| !is_known(group)).collect();
+        let gone = gone.into_iter().rev().map(|group| (group, None, None));
+        // A directory stands in that of its parent. But where somebody gave both more, version 1 takes the lower
+        // limit of the child first.
+        let both_ways = groups.iter().chain(groups.iter().rev());
+        let known = both_ways.map(|info| (info.group, info.parent, Some(&info.limits)));
+        for (group, parent, limits) in gone.chain(known) {
+            if self.unsettled.contains(&group) && self.put(group, parent, limits).is_ok() {
+                self.unsettled.remove(&group);
+            }
         }
     }
 
@@ -201,33 +257,42 @@ impl Keeper {
         )
     }
 
-    /// Whether the kernel's groups are what the framework says, and if not, set them right: threads that somebody
-    /// moved elsewhere, and what could not be undone.
+    /// Whether the kernel's groups are what the framework says, and if not, set them right: limits that somebody wrote,
+    /// directories that were removed, threads that were moved elsewhere, and what could not be undone.
     pub(super) fn look_at_cpu_groups(&mut self) {
-        if self.under_way.is_some() || !matches!(self.cpu.state, State::Kernel(_)) {
+        if self.under_way.is_some() {
             return;
         }
-        let groups: Vec<CpuGroupInfo> = self.framework.cpu_groups().collect();
-        for group in std::mem::take(&mut self.cpu.unsettled) {
-            let info = groups.iter().find(|info| info.group == group);
-            let (parent, limits) = (
-                info.and_then(|info| info.parent),
-                info.map(|info| &info.limits),
-            );
-            if self.cpu.limit(group, parent, limits).is_err() {
-                self.cpu.unsettled.insert(group);
-            }
-        }
-        for info in groups.iter().filter(|info| !info.tasks.is_empty()) {
-            self.look_at_members(info);
-        }
-    }
-
-    fn look_at_members(&mut self, info: &CpuGroupInfo) {
         let State::Kernel(controller) = &self.cpu.state else {
             return;
         };
-        let there = controller.tids(info.group).unwrap_or_default();
+        let groups: Vec<CpuGroupInfo> = self.framework.cpu_groups().collect();
+        let members = groups.iter().filter(|info| !info.tasks.is_empty());
+        let members: Vec<_> = members
+            .map(|info| (info, controller.tids(info.group)))
+            .collect();
+        // Where a directory is gone, those above and below it may be, too.
+        let is_gone = members.iter().any(|(_, there)| there.is_err());
+        let strayed = self.cpu.look(&groups, is_gone);
+        if !self.cpu.unsettled.is_empty() {
+            self.cpu.settle(&groups);
+        }
+        for (place, found) in strayed {
+            let info = &groups[place];
+            let outcome = match self.cpu.unsettled.contains(&info.group) {
+                false => "put right",
+                true => "could not be put right, retried",
+            };
+            let name = info.path.to_string();
+            let text = format!("{name}: {found}: {outcome}");
+            self.append("drift", text, |event| event.group = Some(name));
+        }
+        for (info, there) in members {
+            self.look_at_members(info, &there.unwrap_or_default());
+        }
+    }
+
+    fn look_at_members(&mut self, info: &CpuGroupInfo, there: &[Tid]) {
         for &id in &info.tasks {
             let Some(task) = self.tasks.get(id) else {
                 continue;
@@ -240,9 +305,13 @@ impl Keeper {
             }
             let name = task.name.to_string();
             let outcome = match self.cpu.enroll(id, task, Some(info.group)) {
-                Ok(()) => "put back",
+                Ok(()) => {
+                    self.cpu.adrift.remove(&id);
+                    "put back"
+                }
                 Err(HandError::Ended) => continue,
-                Err(HandError::Failed(_)) => "cannot be put back",
+                Err(HandError::Failed(_)) if !self.cpu.adrift.insert(id) => continue,
+                Err(HandError::Failed(_)) => "cannot be put back, retried",
             };
             let group = &info.path;
             let text = format!("{name} was not in the kernel's cpu group of {group}: {outcome}");
