@@ -20,7 +20,7 @@ use crate::runner::Job;
 use crate::{Births, Launch, NewMachine, wire};
 
 /// From a machine's start to its announcement.
-const BIRTH_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const BIRTH_LIMIT: Duration = Duration::from_secs(10);
 
 impl Keeper {
     /// A machine's process has been started: have it watched.
@@ -67,11 +67,15 @@ impl Keeper {
             return;
         };
         machine.times.born = Some(host::monotonic_ns());
+        // Told to end while it was being born, it may be ending by now, one thread after the other: it enters no guest,
+        // and has until its birth was due to be gone.
+        let end_ordered = machine.end_ordered;
         if let Err(why) = complete(machine.asked.config.vcpus, threads) {
             return self.kill(id, format!("announced no valid set of threads: {why}"));
         }
         let directory = match verified(machine, threads) {
             Ok(directory) => directory,
+            Err(_) if end_ordered => return,
             Err(why) => return self.kill(id, format!("lied about its threads: {why}")),
         };
         match machine.process.as_ref().map(ProcessMemory::open) {
@@ -96,6 +100,7 @@ impl Keeper {
             let (kind, tid) = (task_kind(thread.kind), Tid(thread.tid));
             match self.born_task(id, &directory, kind, tid) {
                 Ok(task) => commands.append(&mut births.of(kind, task, tid, None)),
+                Err(_) if end_ordered => return,
                 Err(why) => return self.kill(id, why),
             }
         }

@@ -26,7 +26,7 @@ use crate::births::NS;
 /// How long a thread that is said to have ended may still be listed by the kernel.
 const ENDING_LIMIT: Duration = Duration::from_secs(2);
 /// From a machine's last word to its death.
-const GONE_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const GONE_LIMIT: Duration = Duration::from_secs(20);
 /// How often such a thread is looked at.
 pub(super) const ENDING_POLL: Duration = Duration::from_millis(1);
 /// How long dead machines are waited for when the supervisor itself ends.
@@ -60,6 +60,7 @@ impl Keeper {
         };
         // It may be dead already, which is as good.
         let _ = process.kill();
+        machine.due = Some((Instant::now() + GONE_LIMIT, "was killed and lives on"));
         if machine.verdict.is_none() {
             let name = machine.name().to_string();
             self.append("machine_killed", format!("{name}: {why}"), |event| {

@@ -205,13 +205,16 @@ impl Keeper {
                 self.on_died(id);
                 continue;
             }
+            let Some(machine) = self.machines.get_mut(id) else {
+                continue;
+            };
             // What it said of its end was no truth.
-            let said = self
-                .machines
-                .get_mut(id)
-                .and_then(|machine| machine.verdict.take());
-            let said = said.map(|said| format!("{said}: ")).unwrap_or_default();
-            self.kill(id, format!("{said}{what}"));
+            let why = match machine.verdict.take() {
+                Some(said) if said.ends_with(what) => said,
+                Some(said) => format!("{said}: {what}"),
+                None => what.into(),
+            };
+            self.kill(id, why);
         }
     }
 

@@ -4,9 +4,13 @@ use std::time::{Duration, Instant};
 
 use container_core::{Errno, TaskKind, Tid};
 use host::TaskDirectory;
+use link::{Thread, ThreadKind};
 
 use super::{ROOT, Stage, in_group, name, refused, with};
 use crate::keeper::Order;
+use crate::keeper::birth::BIRTH_LIMIT;
+use crate::keeper::death::GONE_LIMIT;
+use crate::keeper::machines::State;
 use crate::keeper::stage::{self, group, new_machine};
 use crate::{Restart, WIRE_MAILBOX, wire};
 
@@ -86,6 +90,73 @@ fn a_thread_whose_birth_was_refused_is_let_go_with_its_machine() {
     stage.ends(web, "its threads could not be placed");
     assert_eq!(held_of(pid), 0);
     assert!(stage.keeper.tasks.of_machine(web).is_empty());
+}
+
+#[test]
+fn a_machine_that_is_told_to_end_while_it_is_born_is_no_liar() {
+    for told in [None, Some(Order::Stop)] {
+        let mut stage = Stage::new();
+        stage.create(new_machine("web"));
+        let web = stage.launched();
+        if let Some(order) = told {
+            assert_eq!(stage.order("web", order), Some(Ok(())));
+        }
+        let pid = stage.keeper.machines.get(web).unwrap().pid;
+        // As it is once these have ended.
+        let gone = [ThreadKind::Io, ThreadKind::Vcpu(0)].map(|kind| Thread {
+            kind,
+            tid: u32::MAX,
+        });
+        let control = Thread {
+            kind: ThreadKind::Control,
+            tid: pid,
+        };
+        stage.keeper.on_born(web, &[&gone[..], &[control]].concat());
+        let killed = stage.told("machine_killed");
+        assert_eq!(killed.is_empty(), told.is_some(), "{killed:?}");
+        assert!(
+            killed
+                .iter()
+                .all(|text| text.contains("lied about its threads"))
+        );
+        assert!(
+            stage.keeper.tasks.of_machine(web).is_empty(),
+            "it has no place"
+        );
+        // And it is not waited for without end.
+        stage.keeper.kill_overdue(Instant::now() + BIRTH_LIMIT);
+        assert_eq!(stage.told("machine_killed").len(), 1);
+    }
+}
+
+#[test]
+fn a_machine_that_outlives_its_last_word_is_killed_once_and_its_verdict_does_not_grow() {
+    let mut stage = Stage::new();
+    stage.create(new_machine("web"));
+    let web = stage.launched();
+    stage.born(web);
+    stage.keeper.condemn(web, "exit 0".into());
+    stage.keeper.expect_gone(web);
+    // It said so long ago.
+    let due = &mut stage.keeper.machines.get_mut(web).unwrap().due;
+    *due = due.map(|(by, what)| (by - GONE_LIMIT, what));
+    let overdue = Instant::now();
+    let verdict = |stage: &Stage| {
+        let machine = stage.keeper.machines.get(web).unwrap();
+        (machine.state, machine.verdict.clone().unwrap())
+    };
+    let lived_on = (State::Running, "exit 0: was to end and lived on".to_owned());
+    // The next round is a second later, and the kernel may take longer for a kill.
+    for round in 0..3 {
+        let at = overdue + Duration::from_secs(round);
+        stage.keeper.kill_overdue(at);
+        assert_eq!(verdict(&stage), lived_on);
+    }
+    assert_eq!(stage.told("machine_killed").len(), 1);
+    let process = stage.keeper.machines.get(web).unwrap().process.as_ref();
+    process.unwrap().wait_without_reaping(false).unwrap();
+    stage.keeper.kill_overdue(Instant::now() + GONE_LIMIT);
+    assert_eq!(verdict(&stage), (State::Ended, lived_on.1));
 }
 
 /// Descriptors of ours on that process's files.
