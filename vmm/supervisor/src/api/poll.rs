@@ -54,9 +54,9 @@ impl Waits {
 
 /// What a client has of the file: the tags of `If-None-Match`.
 #[derive(Debug)]
-pub struct Known(Vec<String>);
+pub struct Tags(Vec<String>);
 
-impl Known {
+impl Tags {
     /// None of what is not text.
     pub fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(header::IF_NONE_MATCH).iter();
@@ -64,7 +64,7 @@ impl Known {
         // Our tags have no comma in them.
         let tags = lists.flat_map(|list| list.split(','));
         let tags = tags.map(|tag| tag.trim().trim_start_matches("W/").to_owned());
-        Known(tags.collect())
+        Tags(tags.collect())
     }
 
     fn has(&self, tag: &str) -> bool {
@@ -81,7 +81,7 @@ impl Known {
 pub async fn read(
     app: &Client,
     group: &GroupPath,
-    known: &Known,
+    known: &Tags,
     wait: Duration,
     waits: &Waits,
 ) -> Result<Response, Refused> {
