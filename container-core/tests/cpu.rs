@@ -358,3 +358,30 @@ fn what_the_back_end_counted_is_read_and_is_not_another_groups() {
     bench.framework.note_cpu_stat(CpuGroup::ROOT, stat);
     assert_eq!(bench.read("c:/", "cpu.stat"), text);
 }
+
+#[test]
+fn what_was_counted_before_the_back_end_made_a_group_again_is_kept() {
+    let mut bench = bench();
+    let b = bench.framework.cpu_group(&group("c:/b")).unwrap();
+    let stat = |nr_periods, nr_throttled, ns| CpuStat {
+        nr_periods,
+        nr_throttled,
+        throttled: Nanoseconds(ns),
+    };
+    bench.framework.note_cpu_stat(b, stat(7, 2, 99));
+    for _ in 0..2 {
+        bench.framework.carry_cpu_stat(b);
+        let text = "nr_periods 7\nnr_throttled 2\nthrottled_time 99";
+        assert_eq!(bench.read("c:/b", "cpu.stat"), text);
+    }
+    bench.framework.note_cpu_stat(b, stat(1, 1, 1));
+    bench.framework.note_cpu_stat(b, stat(3, 1, 2));
+    bench.framework.carry_cpu_stat(b);
+    bench.framework.note_cpu_stat(b, stat(1, 0, 0));
+    let text = "nr_periods 11\nnr_throttled 3\nthrottled_time 101";
+    assert_eq!(bench.read("c:/b", "cpu.stat"), text);
+    // Another group of its name has nothing of it.
+    bench.run(&[rmdir("c:/b"), mkdir("c:/b")]);
+    let none = "nr_periods 0\nnr_throttled 0\nthrottled_time 0";
+    assert_eq!(bench.read("c:/b", "cpu.stat"), none);
+}

@@ -36,10 +36,16 @@ impl Framework {
         (self.core.bindings[CPU.0] == hierarchy).then(|| self.subsystems.cpu.id(group))
     }
 
-    /// Take what the back end has counted of a group, in all, for its `cpu.stat`. Not a change of generation; of a
-    /// group that has gone it is dropped.
+    /// Take what the back end has counted of a group, since it was made there, for its `cpu.stat`. Not a change of
+    /// generation; of a group that has gone it is dropped.
     pub fn note_cpu_stat(&mut self, group: CpuGroup, stat: CpuStat) {
         self.subsystems.cpu.note(group, stat);
+    }
+
+    /// The back end has removed a group that stays, and counts from nothing when it makes it again: what has been noted
+    /// up to there is kept, and what is noted later comes on top of it. Not a change of generation.
+    pub fn carry_cpu_stat(&mut self, group: CpuGroup) {
+        self.subsystems.cpu.carry(group);
     }
 
     fn cpu_group_info(&self, group: GroupId) -> CpuGroupInfo {

@@ -10,6 +10,7 @@
 //! sched_group_set_shares()). A root has no limit: it is the host's.
 
 use std::fmt;
+use std::ops::Add;
 
 use crate::core::Core;
 use crate::group::GroupId;
@@ -78,12 +79,27 @@ pub struct CpuStat {
     pub throttled: Nanoseconds,
 }
 
+impl Add for CpuStat {
+    type Output = CpuStat;
+
+    fn add(self, other: CpuStat) -> CpuStat {
+        CpuStat {
+            nr_periods: self.nr_periods + other.nr_periods,
+            nr_throttled: self.nr_throttled + other.nr_throttled,
+            throttled: Nanoseconds(self.throttled.0 + other.throttled.0),
+        }
+    }
+}
+
 /// One group's.
 #[derive(Clone, Copy, Debug)]
 struct State {
     id: CpuGroup,
     limits: CpuLimits,
+    /// What the back end counts now.
     stat: CpuStat,
+    /// What it had counted before it made the group again.
+    carried: CpuStat,
 }
 
 static FILES: &[ControlFile] = &[
@@ -129,6 +145,13 @@ impl Cpu {
     pub fn note(&mut self, id: CpuGroup, stat: CpuStat) {
         if let Some(state) = self.states.all_mut().find(|state| state.id == id) {
             state.stat = stat;
+        }
+    }
+
+    /// What has been noted stays, and the back end's counts of the group begin at nothing. A fact as well.
+    pub fn carry(&mut self, id: CpuGroup) {
+        if let Some(state) = self.states.all_mut().find(|state| state.id == id) {
+            state.carried = state.carried + std::mem::take(&mut state.stat);
         }
     }
 
@@ -253,7 +276,13 @@ impl Subsystem for Cpu {
             }
         };
         let (limits, stat) = (CpuLimits::DEFAULT, CpuStat::default());
-        self.states.insert(group, State { id, limits, stat });
+        let state = State {
+            id,
+            limits,
+            stat,
+            carried: stat,
+        };
+        self.states.insert(group, state);
     }
 
     fn css_online(&mut self, cx: &mut Context<'_>, group: GroupId) {
@@ -292,7 +321,8 @@ impl Subsystem for Cpu {
     }
 
     fn read(&self, _core: &Core, _by: &Credentials, group: GroupId, file: &str) -> String {
-        let State { limits, stat, .. } = self.states.get(group);
+        let state = self.states.get(group);
+        let (limits, stat) = (state.limits, state.carried + state.stat);
         match file {
             "cpu.shares" => limits.shares.to_string(),
             "cpu.cfs_quota_us" => limits.quota_us.map_or("-1".into(), |us| us.to_string()),

@@ -142,7 +142,16 @@ impl Keeper {
         let Some(mut under_way) = self.under_way.take() else {
             return;
         };
-        let step = under_way.flight.step(&mut self.hands(), BATCH);
+        // Whoever limits a group counts from nothing where a removal is taken back.
+        let budget = under_way.flight.budget(BATCH);
+        let removes = under_way.flight.removes(budget);
+        for (_, group) in &removes {
+            self.note_cpu_stat(Some(*group));
+        }
+        let step = under_way.flight.step(&mut self.hands(), budget);
+        for (_, group) in removes.iter().filter(|(number, _)| step.has_done(*number)) {
+            self.framework.carry_cpu_stat(*group);
+        }
         match step {
             Step::More => {
                 self.post_holds();

@@ -9,13 +9,13 @@ mod cases;
 mod host;
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use container_core::{Effect, TaskId};
 use proptest::prelude::*;
 
 use super::Drifted;
-use cases::cases;
+use cases::{Op, Place, cases};
 use host::Fault;
 use world::{Landing, World};
 
@@ -131,6 +131,26 @@ proptest! {
                 assert_eq!(host.without(&ended), world.host.without(&ended));
                 assert_eq!(world.framework.snapshot(), before);
             }
+        }
+    }
+
+    #[test]
+    fn a_way_back_takes_nothing_from_what_was_counted_of_cpu_groups(
+        mut case in cases(),
+        budget in 1..6usize,
+    ) {
+        // Whoever is in a group that is to go leaves it first.
+        case.hotplug = None;
+        case.change.extend((0..20).map(|task| Op::Attach(Place::Named("c:/"), task)));
+        case.change.extend((0..4).map(|number| Op::Rmdir(Place::Leaf("c", number))));
+        let effects = World::new(&case).effects().len();
+        for position in 0..effects {
+            let mut world = World::new(&case);
+            let mut host = world.host.with_faults([(position, Fault::Refuse)]);
+            host.counts = Some(BTreeMap::new());
+            let landing = world.fly(&mut host, &[budget]);
+            assert_ne!(landing, Landing::Committed);
+            world.counts_agree_with(&host);
         }
     }
 

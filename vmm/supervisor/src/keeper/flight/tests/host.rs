@@ -48,6 +48,8 @@ pub struct FakeHost {
     pub has_failed: bool,
     /// Threads that have left their cpu groups by themselves, since they are no more.
     pub exited: BTreeSet<TaskId>,
+    /// What each group has come to since it was made last, and in all. Nothing where nobody asks.
+    pub counts: Option<BTreeMap<CpuGroup, [u64; 2]>>,
 }
 
 /// What is in force: each thread's CPUs, who is frozen, each cpu group's limits, and who counts in which.
@@ -109,8 +111,28 @@ impl FakeHost {
     fn fault_of(&mut self, call: Call) -> Option<Fault> {
         let fault = self.faults.remove(&self.calls.len());
         self.calls.push(call);
+        self.count();
         self.has_failed |= fault.is_some_and(|fault| fault != Fault::End);
         fault
+    }
+
+    /// Time has passed for the groups that somebody is in, and for those above them.
+    fn count(&mut self) {
+        let Some(counts) = &mut self.counts else {
+            return;
+        };
+        let mut running = BTreeSet::new();
+        let lives = |task: &TaskId| !self.exited.contains(task);
+        for (_, group) in self.enrolled.iter().filter(|(task, _)| lives(task)) {
+            let mut above = Some(*group);
+            while let Some(group) = above.filter(|group| running.insert(*group)) {
+                above = self.limits.get(&group).and_then(|(above, _)| *above);
+            }
+        }
+        for group in running {
+            let count = counts.entry(group).or_default();
+            *count = count.map(|it| it + 1);
+        }
     }
 
     /// A child below the group, or a living thread in it: what the kernel would not remove it for. Only what cannot be
@@ -185,7 +207,10 @@ impl Hands for FakeHost {
         match limits {
             Some(limits) => {
                 assert!(parent.is_none_or(|parent| self.limits.contains_key(&parent)));
-                self.limits.insert(group, (parent, *limits));
+                let is_new = self.limits.insert(group, (parent, *limits)).is_none();
+                if let Some(counts) = self.counts.as_mut().filter(|_| is_new) {
+                    counts.entry(group).or_default()[0] = 0;
+                }
             }
             None if self.is_occupied(group) => return refused(),
             None => drop(self.limits.remove(&group)),

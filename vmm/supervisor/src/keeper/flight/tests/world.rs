@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use container_core::{
-    Bytes, Command, CpuSet, Credentials, Cycles, Effect, Framework, GroupPath, HostResources,
-    Nanoseconds, Plan, Reading, TaskId, Tid,
+    Bytes, Command, CpuGroup, CpuSet, CpuStat, Credentials, Cycles, Effect, Framework, GroupPath,
+    HostResources, Nanoseconds, Plan, Reading, TaskId, Tid,
 };
 
 use super::super::{Drifted, Flight, Hands, Step};
@@ -223,7 +223,16 @@ impl World {
         let mut flight = Flight::new(self.plan());
         let mut budgets = budgets.iter().cycle();
         loop {
-            match flight.step(host, *budgets.next().unwrap()) {
+            let budget = flight.budget(*budgets.next().unwrap());
+            let removes = flight.removes(budget);
+            removes
+                .iter()
+                .for_each(|(_, group)| self.note_counts(host, *group));
+            let step = flight.step(host, budget);
+            for (_, group) in removes.iter().filter(|(number, _)| step.has_done(*number)) {
+                self.framework.carry_cpu_stat(*group);
+            }
+            match step {
                 Step::More => {}
                 Step::Complete => {
                     self.charge_sampled(host);
@@ -238,6 +247,38 @@ impl World {
                     return Landing::RolledBack { failed, drifted };
                 }
             }
+        }
+    }
+
+    /// As the keeper does before a group is removed, and when its file is read.
+    fn note_counts(&mut self, host: &FakeHost, group: CpuGroup) {
+        if let Some(counts) = &host.counts {
+            let [nr_periods, _] = counts.get(&group).copied().unwrap_or_default();
+            let stat = CpuStat {
+                nr_periods,
+                ..CpuStat::default()
+            };
+            self.framework.note_cpu_stat(group, stat);
+        }
+    }
+
+    /// The files tell of all that was counted, whichever groups have been made again.
+    pub fn counts_agree_with(&mut self, host: &FakeHost) {
+        let groups: Vec<_> = self.framework.cpu_groups().collect();
+        for info in groups {
+            self.note_counts(host, info.group);
+            let text = self
+                .framework
+                .read(&Credentials::ROOT, &info.path, "cpu.stat");
+            let counts = host.counts.as_ref().unwrap();
+            let [_, all] = counts.get(&info.group).copied().unwrap_or_default();
+            assert!(
+                text.as_ref()
+                    .unwrap()
+                    .starts_with(&format!("nr_periods {all}\n")),
+                "{text:?} of {all}: {}",
+                info.path
+            );
         }
     }
 
