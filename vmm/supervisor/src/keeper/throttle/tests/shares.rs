@@ -31,6 +31,21 @@ fn shares_are_of_groups_and_not_of_their_tasks() {
 }
 
 #[test]
+fn three_siblings_divide_two_cpus_by_their_shares() {
+    let mut world = World::new(2);
+    let mut tasks = Vec::new();
+    for (path, shares) in [("c:/one", 1024), ("c:/two", 2048), ("c:/three", 3072)] {
+        world.mkdir(path, &[(SHARES, shares)]);
+        tasks.extend([(); 2].map(|()| world.vcpu(path, "0-1", 10)));
+    }
+    world.pass(3_000);
+    let used = world.used_in(20_000, &tasks);
+    for (pair, times) in used.chunks(2).zip(1..) {
+        near(pair.iter().sum(), f64::from(times) * 40_000.0 / 6.0, 0.02);
+    }
+}
+
+#[test]
 fn shares_divide_what_the_group_above_gets() {
     let mut world = World::new(1);
     world.mkdir("c:/a", &[(SHARES, 3072)]);
@@ -99,6 +114,22 @@ fn for_a_sibling_that_wants_a_part_of_the_time_little_is_wasted() {
             used >= least * 900,
             "{used} for one that wants {wants} of 10"
         );
+    }
+}
+
+#[test]
+fn who_wants_all_has_its_due_beside_one_that_wants_less_than_its_own() {
+    for wants in [7, 8, 9] {
+        let mut world = World::new(1);
+        world.mkdir("c:/one", &[(SHARES, 1024)]);
+        world.mkdir("c:/three", &[(SHARES, 3072)]);
+        let all = world.vcpu("c:/one", "0", 10);
+        let part = world.vcpu("c:/three", "0", wants);
+        world.pass(3_000);
+        let used = world.used_in(20_000, &[all, part]);
+        assert!(used[0] >= 4_700.0, "{used:?} beside {wants} of 10");
+        // And that is not taken from what the holds are for: beside an equal it would be half.
+        assert!(used[1] >= 11_500.0, "{used:?} for {wants} of 10");
     }
 }
 
