@@ -3,6 +3,8 @@
 //! Nothing here asks for a rate that a busy host could spoil: a limit is an upper bound, who is compared runs on the
 //! same CPU, and the exact figures are `cargo bench -- cpu`'s.
 
+#[path = "cpu_bandwidth/back.rs"]
+mod back;
 mod support;
 
 #[path = "cpu_bandwidth/kernel.rs"]

@@ -33,7 +33,7 @@ pub enum Event {
         from: GroupPath,
         to: GroupPath,
     },
-    /// A task died.
+    /// A task exited.
     TaskExited { task: TaskId, name: TaskName },
     /// A control file took a value (attaching through `tasks` is TaskMoved, not this).
     FileWritten {

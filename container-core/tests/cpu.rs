@@ -9,6 +9,8 @@
 mod scratch;
 mod support;
 
+use std::collections::BTreeMap;
+
 use container_core::*;
 use scratch::Scratch;
 use support::*;
@@ -406,4 +408,38 @@ fn a_guest_reads_what_the_back_end_counted_of_the_group_that_it_calls_so() {
     bench.framework.close_view(views[0].0);
     let asked = |_| unreachable!("the view is closed");
     bench.framework.view_note_cpu_stat(views[0].0, &root, asked);
+}
+
+#[test]
+fn what_was_counted_before_the_back_end_made_a_group_again_is_kept() {
+    let mut bench = bench();
+    let b = bench.framework.cpu_group(&group("c:/b")).unwrap();
+    let stat = |nr_periods, nr_throttled, ns| CpuStat {
+        nr_periods,
+        nr_throttled,
+        throttled: Nanoseconds(ns),
+    };
+    let note = |bench: &mut Bench, stat| {
+        let path = group("c:/b");
+        bench.framework.note_cpu_stat(&path, |_| Some(stat));
+    };
+    let carry = |bench: &mut Bench, counted| {
+        let counted = BTreeMap::from([(b, counted), (CpuGroup::ROOT, None)]);
+        bench.framework.carry_cpu_stats(&counted);
+    };
+    note(&mut bench, stat(7, 2, 99));
+    for _ in 0..2 {
+        carry(&mut bench, None);
+        let text = "nr_periods 7\nnr_throttled 2\nthrottled_time 99";
+        assert_eq!(bench.read("c:/b", "cpu.stat"), text);
+    }
+    note(&mut bench, stat(1, 1, 1));
+    carry(&mut bench, Some(stat(3, 1, 2)));
+    note(&mut bench, stat(1, 0, 0));
+    let text = "nr_periods 11\nnr_throttled 3\nthrottled_time 101";
+    assert_eq!(bench.read("c:/b", "cpu.stat"), text);
+    // Another group of its name has nothing of it.
+    bench.run(&[rmdir("c:/b"), mkdir("c:/b")]);
+    let none = "nr_periods 0\nnr_throttled 0\nthrottled_time 0";
+    assert_eq!(bench.read("c:/b", "cpu.stat"), none);
 }

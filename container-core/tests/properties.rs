@@ -27,6 +27,7 @@ mod support;
 
 use container_core::*;
 use cpu::{cpu_ops, cpu_pairs, cpu_writes};
+use cpuacct::cpuacct_ops;
 use cpuset::cpuset_ops;
 use freezer::freezer_ops;
 use memory::memory_ops;
@@ -44,6 +45,8 @@ enum Place {
     Standing(usize),
     /// One of those that have no children and are no roots.
     Leaf(usize),
+    /// One of those in this hierarchy: often one that a clone has made.
+    LeafOf(&'static str, usize),
     Named(String),
 }
 
@@ -81,6 +84,8 @@ enum Step {
 }
 
 const TASKS: usize = 20;
+/// By what a task is cloned; each hierarchy of the model has one of these, or two.
+const CLONED_BY: [&str; 6] = ["cpuset", "cpuacct", "freezer", "cpu", "memory", "ns"];
 
 fn places() -> impl Strategy<Value = Place> {
     let paths = (
@@ -91,6 +96,18 @@ fn places() -> impl Strategy<Value = Place> {
         9 => (0..60usize).prop_map(Place::Standing),
         9 => (0..60usize).prop_map(Place::Leaf),
         1 => paths.prop_map(|(hierarchy, path)| Place::Named(format!("{hierarchy}:/{path}"))),
+    ]
+}
+
+/// The groups of a hierarchy that the prelude makes and some more, and those that clones make.
+fn places_in(hierarchy: &'static str, paths: &[&'static str]) -> impl Strategy<Value = Place> {
+    let paths: Vec<String> = paths
+        .iter()
+        .map(|path| format!("{hierarchy}:/{path}"))
+        .collect();
+    prop_oneof![
+        4 => select(paths).prop_map(Place::Named),
+        1 => (0..20usize).prop_map(move |number| Place::LeafOf(hierarchy, number)),
     ]
 }
 
@@ -132,7 +149,7 @@ fn ops() -> impl Strategy<Value = Op> {
         8 => (kinds, proptest::option::of(0..TASKS))
             .prop_map(|(kind, parent)| Op::Fork { kind, parent }),
         4 => (0..TASKS).prop_map(Op::Exit),
-        2 => (0..TASKS, select(vec!["cpuset", "ns"])).prop_map(|(task, by)| Op::Clone(task, by)),
+        3 => (0..TASKS, select(CLONED_BY.to_vec())).prop_map(|(task, by)| Op::Clone(task, by)),
     ]
 }
 
@@ -217,6 +234,13 @@ proptest! {
     /// The same where a batch changes a group and the one above it.
     #[test]
     fn a_group_and_the_one_above_it_change_in_one_batch(steps in batches_of(cpu_pairs, 2..4)) {
+        replay(&steps);
+    }
+
+    /// Not a nanosecond lost or billed twice, whoever moves, ends, is cloned or is reset; what a removed group used stays
+    /// with its parent, and each counter that has to be read is read once.
+    #[test]
+    fn what_was_used_stays_billed_through_moves_exits_clones_and_resets(steps in steps(cpuacct_ops)) {
         replay(&steps);
     }
 

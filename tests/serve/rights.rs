@@ -1,6 +1,11 @@
 //! Users without the right.
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::time::Duration;
+
+use management::client::route;
 
 use crate::WEB;
 use crate::support::serve::{Done, Serve, assert_refused, to_end};
@@ -106,4 +111,43 @@ fn a_user_may_change_the_groups_that_are_theirs_and_no_machine() {
         machines.0 == Some(0) && machines.1.contains("web"),
         "{machines:?}"
     );
+}
+
+#[test]
+fn who_waits_a_hundred_times_takes_no_place_of_another_user() {
+    let Some(serve) = serve_for_others() else {
+        return;
+    };
+    serve.must(&["hierarchy", "mount", "f", "freezer"]);
+    serve.must(&["group", "mkdir", "f:/a", "f:/b"]);
+    let waits = "GET /v1/files/f/b/cgroup.events?wait=60 HTTP/1.1\r\nhost: x\r\n\
+                 if-none-match: \"populated=0;frozen=0\"\r\n\r\n";
+    let waiting: Vec<UnixStream> = (0..128)
+        .map(|_| {
+            let mut stream = UnixStream::connect(serve.socket()).expect("a connection");
+            stream.write_all(waits.as_bytes()).expect("it is read");
+            stream
+        })
+        .collect();
+    // All places are taken once the last of them has come to its wait.
+    let (client, file) = (serve.client(), route::file("f:/b", "cgroup.events"));
+    let one_more = || client.get_other(&format!("{file}?wait=1"), "\"populated=0;frozen=0\"");
+    let refused = (0..60).find_map(|_| one_more().err());
+    let refused = refused.expect("no more than so many places").to_string();
+    assert!(refused.contains("128 times"), "{refused}");
+    let get = ["group", "get", "f:/a", "cgroup.events", "--wait"];
+    let theirs = std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| cli_as(&serve, "0", &get));
+        // Nobody knows when it has begun to wait: there are changes until one is told.
+        for state in ["FROZEN", "THAWED"].into_iter().cycle().take(400) {
+            if theirs.is_finished() {
+                break;
+            }
+            serve.must(&["group", "set", "f:/a", "freezer.state", state]);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        theirs.join().expect("a client")
+    });
+    assert_eq!((theirs.0, &*theirs.2), (Some(0), ""), "{theirs:?}");
+    drop(waiting);
 }

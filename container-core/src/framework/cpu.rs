@@ -1,5 +1,7 @@
 //! What the cpu subsystem asks of its back end, and what it is told by it.
 
+use std::collections::BTreeMap;
+
 use super::Framework;
 use crate::group::GroupId;
 use crate::subsystem::CPU;
@@ -35,8 +37,8 @@ impl Framework {
         self.cpu_group_of(group)
     }
 
-    /// Take what the back end has counted of a group, in all, for its `cpu.stat`, which is about to be read. Not a
-    /// change of generation. Nobody is asked about a group that has no such file.
+    /// Take what the back end has counted of a group, since it was made there, for its `cpu.stat`, which is about to be
+    /// read. Not a change of generation. Nobody is asked about a group that has no such file.
     pub fn note_cpu_stat(
         &mut self,
         path: &GroupPath,
@@ -60,6 +62,13 @@ impl Framework {
     fn cpu_group_of(&self, group: GroupId) -> Option<CpuGroup> {
         let hierarchy = self.core.groups[group].hierarchy;
         (self.core.bindings[CPU.0] == hierarchy).then(|| self.subsystems.cpu.id(group))
+    }
+
+    /// The back end has removed groups that may stay, having counted so much of each, and counts from nothing when it
+    /// makes one again: that is kept, and what is noted later comes on top of it. Of None it is what was noted last. Not
+    /// a change of generation.
+    pub fn carry_cpu_stats(&mut self, counted: &BTreeMap<CpuGroup, Option<CpuStat>>) {
+        self.subsystems.cpu.carry(counted);
     }
 
     fn cpu_group_info(&self, group: GroupId) -> CpuGroupInfo {

@@ -30,7 +30,7 @@ static FILES: &[ControlFile] = &[
 
 /// Whose a control file is.
 #[derive(Clone, Copy)]
-pub(crate) enum Keeper {
+pub(crate) enum Whose {
     Framework,
     Subsystem(SubsystemId),
 }
@@ -67,8 +67,8 @@ impl Framework {
         let (keeper, _) = self.existing_file(group, file)?;
         check_access(&self.core, by, group, Access::Read)?;
         let text = match keeper {
-            Keeper::Framework => self.read_own(group, file),
-            Keeper::Subsystem(id) => self.subsystems.get(id).read(&self.core, by, group, file),
+            Whose::Framework => self.read_own(group, file),
+            Whose::Subsystem(id) => self.subsystems.get(id).read(&self.core, by, group, file),
         };
         // A list of nothing has no line at all; every other value is one line at least.
         Ok(if text.is_empty() && file == "tasks" {
@@ -116,12 +116,12 @@ impl Framework {
             return read_only(Errno::EINVAL);
         }
         match keeper {
-            Keeper::Framework if file == "tasks" => {
+            Whose::Framework if file == "tasks" => {
                 let task = self.written_task(&transaction.by, value)?;
                 return self.attach(transaction, group, task);
             }
-            Keeper::Framework => self.write_own(transaction, group, file, value)?,
-            Keeper::Subsystem(id) => {
+            Whose::Framework => self.write_own(transaction, group, file, value)?,
+            Whose::Subsystem(id) => {
                 let (subsystems, mut cx) = self.context(transaction);
                 subsystems.get_mut(id).write(&mut cx, group, file, value)?;
             }
@@ -155,15 +155,12 @@ impl Framework {
         &self,
         group: GroupId,
         name: &str,
-    ) -> Option<(Keeper, &'static ControlFile)> {
+    ) -> Option<(Whose, &'static ControlFile)> {
         self.control_files(group)
             .find(|(_, file)| file.name == name)
     }
 
-    fn control_files(
-        &self,
-        group: GroupId,
-    ) -> impl Iterator<Item = (Keeper, &'static ControlFile)> {
+    fn control_files(&self, group: GroupId) -> impl Iterator<Item = (Whose, &'static ControlFile)> {
         let is_root = self.core.groups[group].parent.is_none();
         self.control_files_of_tree(group)
             .filter(move |(_, file)| match is_root {
@@ -176,14 +173,14 @@ impl Framework {
     pub(crate) fn control_files_of_tree(
         &self,
         group: GroupId,
-    ) -> impl Iterator<Item = (Keeper, &'static ControlFile)> {
-        let own = FILES.iter().map(|file| (Keeper::Framework, file));
+    ) -> impl Iterator<Item = (Whose, &'static ControlFile)> {
+        let own = FILES.iter().map(|file| (Whose::Framework, file));
         let theirs = self.bound_to(group).flat_map(|id| {
             self.subsystems
                 .get(id)
                 .files()
                 .iter()
-                .map(move |file| (Keeper::Subsystem(id), file))
+                .map(move |file| (Whose::Subsystem(id), file))
         });
         own.chain(theirs)
     }
@@ -192,7 +189,7 @@ impl Framework {
         &self,
         group: GroupId,
         name: &str,
-    ) -> Result<(Keeper, &'static ControlFile), Refusal> {
+    ) -> Result<(Whose, &'static ControlFile), Refusal> {
         self.control_file(group, name).ok_or_else(|| {
             let group = &self.core.groups[group];
             match group.children.contains_key(name) {

@@ -37,7 +37,7 @@ mod undo;
 
 use undo::Leaving;
 
-pub(crate) use files::Keeper;
+pub(crate) use files::Whose;
 pub(crate) use resolve::check_root;
 
 pub use cpu::CpuGroupInfo;

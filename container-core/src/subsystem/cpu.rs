@@ -9,7 +9,9 @@
 //! Files, ranges and errnos are those of cgroup v1 (kernel/sched/core.c, tg_set_cfs_bandwidth() and
 //! sched_group_set_shares()). A root has no limit: it is the host's.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Add;
 
 use crate::core::Core;
 use crate::group::GroupId;
@@ -78,12 +80,27 @@ pub struct CpuStat {
     pub throttled: Nanoseconds,
 }
 
+impl Add for CpuStat {
+    type Output = CpuStat;
+
+    fn add(self, other: CpuStat) -> CpuStat {
+        CpuStat {
+            nr_periods: self.nr_periods + other.nr_periods,
+            nr_throttled: self.nr_throttled + other.nr_throttled,
+            throttled: Nanoseconds(self.throttled.0 + other.throttled.0),
+        }
+    }
+}
+
 /// One group's.
 #[derive(Clone, Copy, Debug)]
 struct State {
     id: CpuGroup,
     limits: CpuLimits,
+    /// What the back end counts now.
     stat: CpuStat,
+    /// What it had counted before it made the group again.
+    carried: CpuStat,
 }
 
 static FILES: &[ControlFile] = &[
@@ -128,6 +145,19 @@ impl Cpu {
     /// What has been counted of a group. Outside any batch: a fact.
     pub fn note(&mut self, group: GroupId, stat: CpuStat) {
         self.states.get_mut(group).stat = stat;
+    }
+
+    /// So much has been counted of these, and the back end begins at nothing again. A fact as well.
+    pub fn carry(&mut self, counted: &BTreeMap<CpuGroup, Option<CpuStat>>) {
+        if counted.is_empty() {
+            return;
+        }
+        for state in self.states.all_mut() {
+            if let Some(counted) = counted.get(&state.id) {
+                let noted = std::mem::take(&mut state.stat);
+                state.carried = state.carried + counted.unwrap_or(noted);
+            }
+        }
     }
 
     /// The group is about to be made, changed or removed.
@@ -251,7 +281,13 @@ impl Subsystem for Cpu {
             }
         };
         let (limits, stat) = (CpuLimits::DEFAULT, CpuStat::default());
-        self.states.insert(group, State { id, limits, stat });
+        let state = State {
+            id,
+            limits,
+            stat,
+            carried: stat,
+        };
+        self.states.insert(group, state);
     }
 
     fn css_online(&mut self, cx: &mut Context<'_>, group: GroupId) {
@@ -290,7 +326,8 @@ impl Subsystem for Cpu {
     }
 
     fn read(&self, _core: &Core, _by: &Credentials, group: GroupId, file: &str) -> String {
-        let State { limits, stat, .. } = self.states.get(group);
+        let state = self.states.get(group);
+        let (limits, stat) = (state.limits, state.carried + state.stat);
         match file {
             "cpu.shares" => limits.shares.to_string(),
             "cpu.cfs_quota_us" => limits.quota_us.map_or("-1".into(), |us| us.to_string()),

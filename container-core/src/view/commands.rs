@@ -10,7 +10,7 @@ use super::{
     MAX_VIEW_COMMANDS, MAX_VIEW_DEPTH, MAX_VIEW_GROUPS, MAX_VIEW_VALUE, ViewAccess, ViewCommand,
     ViewId, ViewPath,
 };
-use crate::framework::Keeper;
+use crate::framework::Whose;
 use crate::group::GroupId;
 use crate::transaction::Transaction;
 use crate::{Command, Credentials, Errno, Framework, Plan, Refusal, TaskId, TaskKind, TaskName};
@@ -198,7 +198,7 @@ impl Framework {
         }
         // A zero-byte write is accepted everywhere, and does nothing.
         let value = match self.control_file(group, file) {
-            Some((Keeper::Subsystem(id), _)) if !value.is_empty() => {
+            Some((Whose::Subsystem(id), _)) if !value.is_empty() => {
                 let subsystem = self.subsystems.get(id);
                 subsystem.within(&self.core, root, file, value)?
             }

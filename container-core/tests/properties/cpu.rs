@@ -6,7 +6,7 @@ use proptest::sample::select;
 
 use crate::mirror::Mirror;
 use crate::pair::Pair;
-use crate::{Op, Place, TASKS, model};
+use crate::{Op, Place, TASKS, model, places_in};
 
 pub fn cpu_writes() -> impl Strategy<Value = (&'static str, &'static str)> {
     let quotas = vec![
@@ -22,12 +22,7 @@ pub fn cpu_writes() -> impl Strategy<Value = (&'static str, &'static str)> {
 
 /// What concerns the cpu hierarchy alone: groups that come and go, limits that grow and shrink, tasks that move.
 pub fn cpu_ops() -> impl Strategy<Value = Op> {
-    let places = || {
-        let paths = vec![
-            "x:/", "x:/a", "x:/a/a", "x:/a/b", "x:/b", "x:/b/a", "x:/a/a/b",
-        ];
-        select(paths).prop_map(|path| Place::Named(path.into()))
-    };
+    let places = || places_in("x", &["", "a", "a/a", "a/b", "b", "b/a", "a/a/b"]);
     let names = || select(vec!["a", "b"]);
     prop_oneof![
         1 => Just(Op::Mount("x")),
@@ -40,7 +35,7 @@ pub fn cpu_ops() -> impl Strategy<Value = Op> {
         2 => (0..3u16, proptest::option::of(0..TASKS))
             .prop_map(|(vcpu, parent)| Op::Fork { kind: TaskKind::Vcpu(vcpu), parent }),
         2 => (0..TASKS).prop_map(Op::Exit),
-        1 => (0..TASKS).prop_map(|task| Op::Clone(task, "cpuset")),
+        2 => (0..TASKS).prop_map(|task| Op::Clone(task, "cpu")),
     ]
 }
 
@@ -56,6 +51,7 @@ pub fn cpu_pairs() -> impl Strategy<Value = Op> {
         2 => places().prop_map(Op::Rmdir),
         6 => (places(), quotas).prop_map(|(place, us)| Op::Write(place, "cpu.cfs_quota_us", us)),
         1 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
+        1 => (0..TASKS).prop_map(|task| Op::Clone(task, "cpu")),
         1 => Just(Op::Mount("x")),
     ]
 }

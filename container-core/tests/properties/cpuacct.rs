@@ -3,9 +3,29 @@
 use std::collections::BTreeSet;
 
 use container_core::*;
+use proptest::prelude::*;
+use proptest::sample::select;
 
 use crate::model::Model;
 use crate::pair::Pair;
+use crate::{Op, TASKS, places_in};
+
+/// What concerns bills alone, most of it on the groups that the prelude makes.
+pub fn cpuacct_ops() -> impl Strategy<Value = Op> {
+    let places = || places_in("b", &["", "a", "a/a", "a/b", "b"]);
+    let kinds = prop_oneof![(0..3u16).prop_map(TaskKind::Vcpu), Just(TaskKind::Io)];
+    let names = select(vec!["a", "b"]);
+    prop_oneof![
+        8 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
+        3 => (kinds, proptest::option::of(0..TASKS))
+            .prop_map(|(kind, parent)| Op::Fork { kind, parent }),
+        2 => (0..TASKS).prop_map(Op::Exit),
+        3 => (0..TASKS).prop_map(|task| Op::Clone(task, "cpuacct")),
+        2 => places().prop_map(|place| Op::Write(place, "cpuacct.usage", "0")),
+        1 => (places(), names).prop_map(|(place, name)| Op::Mkdir(place, name)),
+        4 => places().prop_map(Op::Rmdir),
+    ]
+}
 
 impl Pair {
     /// Charge what the task used since the last time; the dead and the unborn are refused.

@@ -7,14 +7,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::pair::Pair;
-use crate::{Op, Place, TASKS, model};
+use crate::{Op, TASKS, model, places_in};
 
 /// What concerns cpusets alone, most of it on the groups that the prelude makes.
 pub fn cpuset_ops() -> impl Strategy<Value = Op> {
-    let places = || {
-        let paths = select(vec!["p:/a", "p:/a/a", "p:/a/b", "p:/b"]);
-        paths.prop_map(|path| Place::Named(path.into()))
-    };
+    let places = || places_in("p", &["a", "a/a", "a/b", "b"]);
     let cpus = select(vec!["0", "1", "2", "0-1", "1-2", "2-3", "0-3"]);
     let flags = select(vec!["0", "1", "1"]);
     let placements = select(vec!["float", "one-to-one", "one-to-one"]);
@@ -29,6 +26,8 @@ pub fn cpuset_ops() -> impl Strategy<Value = Op> {
         4 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
         2 => (vcpus, 0..TASKS).prop_map(|(kind, task)| Op::Fork { kind, parent: Some(task) }),
         1 => (0..TASKS).prop_map(Op::Exit),
+        2 => (0..TASKS).prop_map(|task| Op::Clone(task, "cpuset")),
+        1 => places().prop_map(Op::Rmdir),
     ]
 }
 

@@ -8,14 +8,11 @@ use proptest::sample::select;
 
 use crate::model::{Model, Mounting};
 use crate::pair::Pair;
-use crate::{Op, Place, TASKS, model};
+use crate::{Op, TASKS, model, places_in};
 
 /// What concerns freezing alone, most of it on the groups that the prelude makes.
 pub fn freezer_ops() -> impl Strategy<Value = Op> {
-    let places = || {
-        let paths = select(vec!["b:/", "b:/a", "b:/a/a", "b:/a/b", "b:/b"]);
-        paths.prop_map(|path| Place::Named(path.into()))
-    };
+    let places = || places_in("b", &["", "a", "a/a", "a/b", "b"]);
     let states = select(vec!["FROZEN", "FROZEN", "THAWED"]);
     let kinds = prop_oneof![3 => (0..3u16).prop_map(TaskKind::Vcpu), 1 => Just(TaskKind::Io)];
     prop_oneof![
@@ -24,6 +21,7 @@ pub fn freezer_ops() -> impl Strategy<Value = Op> {
         3 => (kinds, proptest::option::of(0..TASKS))
             .prop_map(|(kind, parent)| Op::Fork { kind, parent }),
         2 => (0..TASKS).prop_map(Op::Exit),
+        2 => (0..TASKS).prop_map(|task| Op::Clone(task, "freezer")),
         1 => places().prop_map(Op::Rmdir),
         1 => (places(), select(vec!["a", "b"])).prop_map(|(place, name)| Op::Mkdir(place, name)),
         1 => Just(Op::Unmount("b")),

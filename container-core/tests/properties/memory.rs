@@ -5,14 +5,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::pair::Pair;
-use crate::{Op, Place, TASKS, model};
+use crate::{Op, TASKS, model, places_in};
 
 /// What concerns memory alone, most of it on the groups that the prelude makes.
 pub fn memory_ops() -> impl Strategy<Value = Op> {
-    let places = || {
-        let paths = select(vec!["m:/", "m:/a", "m:/a/a", "m:/a/b", "m:/b"]);
-        paths.prop_map(|path| Place::Named(path.into()))
-    };
+    let places = || places_in("m", &["", "a", "a/a", "a/b", "b"]);
     let limits = select(vec![
         "0", "4096", "8192", "8192", "16384", "16384", "32768", "-1",
     ]);
@@ -29,7 +26,7 @@ pub fn memory_ops() -> impl Strategy<Value = Op> {
         8 => (places(), 0..TASKS).prop_map(|(place, task)| Op::Attach(place, task)),
         3 => (0..TASKS).prop_map(|task| Op::Fork { kind: TaskKind::Control, parent: Some(task) }),
         2 => (0..TASKS).prop_map(Op::Exit),
-        1 => (0..TASKS).prop_map(|task| Op::Clone(task, "cpuset")),
+        2 => (0..TASKS).prop_map(|task| Op::Clone(task, "memory")),
         1 => (places(), names).prop_map(|(place, name)| Op::Mkdir(place, name)),
         1 => places().prop_map(Op::Rmdir),
         1 => select(vec![Op::Unmount("m"), Op::Mount("m"), Op::Mount("m")]),

@@ -72,15 +72,19 @@ impl Pair {
                 let nodes: Vec<_> = self.model.groups.keys().collect();
                 self.model.path(*nodes[number % nodes.len()])
             }
-            Place::Leaf(number) => {
-                let is_leaf = |node: &model::Node| {
-                    *node >= HIERARCHIES.len() && self.model.children(*node).is_empty()
-                };
-                let nodes: Vec<_> = self.model.groups.keys().copied().filter(is_leaf).collect();
-                let node = nodes.get(number % nodes.len().max(1)).copied();
-                self.model.path(node.unwrap_or_default())
-            }
+            Place::Leaf(number) => self.leaf(*number, |_| true),
+            Place::LeafOf(hierarchy, number) => self.leaf(*number, |of| of == *hierarchy),
         }
+    }
+
+    fn leaf(&self, number: usize, is_in: impl Fn(&str) -> bool) -> String {
+        let groups = self.model.groups.iter();
+        let is_leaf =
+            |node: model::Node| node >= HIERARCHIES.len() && self.model.children(node).is_empty();
+        let leaves = groups.filter(|(node, group)| is_leaf(**node) && is_in(group.hierarchy));
+        let leaves: Vec<model::Node> = leaves.map(|(node, _)| *node).collect();
+        let leaf = leaves.get(number % leaves.len().max(1)).copied();
+        self.model.path(leaf.unwrap_or_default())
     }
 
     pub fn command(&mut self, op: &Op) -> Command {

@@ -248,7 +248,13 @@ impl Model {
             Command::Reserve { task, bytes } => self.reserve(*task, bytes.0),
             Command::Exit { task } => self.exit(*task),
             Command::Clone { task, subsystem } => {
-                let hierarchy = if subsystem == "ns" { "n" } else { "p" };
+                let hierarchy = match &**subsystem {
+                    "cpuset" => "p",
+                    "cpuacct" | "freezer" => "b",
+                    "cpu" => "x",
+                    "memory" => "m",
+                    _ => "n",
+                };
                 self.clone_group(*task, hierarchy)
             }
             Command::Chown { .. } => Ok(()),

@@ -22,7 +22,7 @@ pub struct Settled {
     pub usages: Vec<Nanoseconds>,
     /// What the witness has seen beside the threads.
     pub residual: Nanoseconds,
-    /// By how much the bills given out before were above the witness; zero but for a thread that died
+    /// By how much the bills given out before were above the witness; zero but for a thread that ended
     /// right after a reading that was too high.
     pub overbilled: Nanoseconds,
 }

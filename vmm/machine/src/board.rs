@@ -22,7 +22,7 @@ pub(crate) enum Next {
     /// Back into the guest.
     Enter,
     /// Not before the console has taken the output.
-    Hold,
+    Block,
     /// Not at all.
     End(End),
 }
@@ -36,7 +36,7 @@ pub(crate) struct Board {
     pub console: Console,
     pub reports: Address<Report>,
     /// Output of one exit, at most a page, that the console had no room for, and since when.
-    held: Option<(Vec<u8>, Instant)>,
+    unsent: Option<(Vec<u8>, Instant)>,
 }
 
 impl Board {
@@ -53,7 +53,7 @@ impl Board {
             devices,
             console,
             reports,
-            held: None,
+            unsent: None,
         }
     }
 
@@ -133,7 +133,7 @@ impl Board {
 
     /// Wait a little for the console to take what it had no room for.
     pub fn wait_for_console(&mut self) -> Next {
-        let Some((bytes, since)) = self.held.take() else {
+        let Some((bytes, since)) = self.unsent.take() else {
             return Next::Enter;
         };
         self.console.wait();
@@ -141,13 +141,13 @@ impl Board {
     }
 
     /// Does output still wait for the console?
-    pub fn holds(&self) -> bool {
-        self.held.is_some()
+    pub fn has_unsent(&self) -> bool {
+        self.unsent.is_some()
     }
 
     /// Count output that nobody will send any more.
-    pub fn drop_held(&mut self) {
-        if let Some((bytes, _)) = self.held.take() {
+    pub fn drop_unsent(&mut self) {
+        if let Some((bytes, _)) = self.unsent.take() {
             self.console.lose(bytes.len());
         }
     }
@@ -156,7 +156,7 @@ impl Board {
         self.send(bytes, Instant::now())
     }
 
-    /// Send `bytes`, which wait since `since`; hold what does not fit, until patience ends.
+    /// Send `bytes`, which wait since `since`; keep what does not fit, until patience ends.
     fn send(&mut self, bytes: &[u8], since: Instant) -> Next {
         let written = self.console.write(bytes);
         if let Some(monotonic_ns) = written.first_at_ns {
@@ -176,7 +176,7 @@ impl Board {
             self.console.give_up(rest.len());
             return Next::Enter;
         }
-        self.held = Some((rest.to_vec(), since));
-        Next::Hold
+        self.unsent = Some((rest.to_vec(), since));
+        Next::Block
     }
 }

@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::console::Console;
 use crate::life::{Act, Cause, End, Event, Life, Set};
 use crate::peer::{Peer, time_left};
-use crate::vcpu::{self, Command};
+use crate::vcpu::{self, Order};
 use crate::{EXIT_FAULT, EXIT_NO_SUPERVISOR, EXIT_PROTOCOL, MachineError, io, threads, vsock};
 
 /// A vCPU has at most three reports open (left, first output, ended), and `io` one, and one for each agent
@@ -282,11 +282,11 @@ impl Control {
     fn happen(&mut self, peer: &Peer, event: Event) {
         for act in self.life.on(event) {
             match act {
-                Act::Enter(vcpus) => self.order(vcpus, Command::Enter),
-                Act::Leave(vcpus) => self.order(vcpus, Command::Leave),
+                Act::Enter(vcpus) => self.order(vcpus, Order::Enter),
+                Act::Leave(vcpus) => self.order(vcpus, Order::Leave),
                 Act::End => {
                     self.end_by = Some(Instant::now() + END_BOUND);
-                    self.order(Set::MAX, Command::End);
+                    self.order(Set::MAX, Order::End);
                 }
                 Act::Join(index) => self.join(peer, index),
                 Act::Say(message) => self.say(peer, &message),
@@ -295,12 +295,12 @@ impl Control {
     }
 
     /// Give an order to those of these vCPUs that live.
-    fn order(&self, vcpus: Set, command: Command) {
+    fn order(&self, vcpus: Set, order: Order) {
         for (index, handle) in self.vcpus.iter().enumerate() {
             if let Some(handle) = handle
                 && vcpus >> index & 1 != 0
             {
-                handle.order(command);
+                handle.order(order);
             }
         }
     }

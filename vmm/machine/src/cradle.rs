@@ -51,16 +51,16 @@ impl Cradle {
     pub fn grow(self, tiny: &TinyImage, config: &MachineConfig) -> Result<Control, MachineError> {
         let (vm, entry) = builder::build(self.blank, tiny, config, &self.io.serial_interrupt)?;
         let vm = Arc::new(vm);
-        let (window, adopted) = match &config.vsock {
+        let (window, taken) = match &config.vsock {
             Some(vsock) => {
                 let (watcher, reports) = (self.io.watcher.clone(), self.reports.clone());
                 let channel = Box::new(Channel::new(&vm, vsock, watcher, reports)?);
                 let window = channel.window();
-                let adopted = self
+                let taken = self
                     .io
                     .requests
-                    .ask(|reply| Request::Adopt { channel, reply });
-                (Some(window), Some(adopted))
+                    .ask(|reply| Request::TakeOver { channel, reply });
+                (Some(window), Some(taken))
             }
             None => (None, None),
         };
@@ -77,11 +77,9 @@ impl Cradle {
         let vcpus = (0..config.vcpus).map(start).collect::<Result<_, _>>()?;
         let mut control = Control::new(self.mailbox, vcpus, self.io, self.console, vm);
         control.await_ready()?;
-        if let Some(adopted) = adopted {
+        if let Some(taken) = taken {
             let ended = |_| MachineError::NotReady("io".into());
-            adopted
-                .and_then(|adopted| adopted.wait())
-                .map_err(ended)??;
+            taken.and_then(|taken| taken.wait()).map_err(ended)??;
         }
         Ok(control)
     }

@@ -2,19 +2,20 @@
 //!
 //! ```text
 //!              Enter                    console full
-//!   ─▶ Outside ─────▶ Inside ─────────────────────────▶ Holding
+//!   ─▶ Outside ─────▶ Inside ─────────────────────────▶ Blocked
 //!         ▲             │ ▲ └── Leave ──▶ Outside          │ │
 //!         │             │ └──────── room, or given up ─────┘ │
 //!         └───────────────────────────── Leave ──────────────┘
 //!   any ── End, or the guest's own end ──▶ Ended
 //! ```
 //!
-//! *Outside* is the first state, and only the command `Enter` leads from it into the guest; `control`
-//! sends that after the supervisor's `Go`. *Holding* is outside of the guest too: output waits for
-//! room in the console pipe.
+//! *Outside* is the first state, and only the order `Enter` leads from it into the guest; `control`
+//! sends that after the supervisor's `Go`. *Blocked* is outside of the guest too: output waits for
+//! room in the console pipe. That a vCPU is held, because it is frozen or throttled, is no state here: `control`
+//! has it leave, and keeps `Enter` back.
 //!
-//! A command is put in the mailbox and then the thread is kicked. The thread clears the kick, *then*
-//! drains the mailbox, then enters: a command that comes after the drain has its kick still to come, or
+//! An order is put in the mailbox and then the thread is kicked. The thread clears the kick, *then*
+//! drains the mailbox, then enters: one that comes after the drain has its kick still to come, or
 //! it has set the byte again, and the entry returns at once.
 
 use std::sync::Arc;
@@ -34,7 +35,7 @@ const MAILBOX: usize = 4;
 
 /// An order to a vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Command {
+pub(crate) enum Order {
     /// Run the guest.
     Enter,
     /// Leave the guest and report it.
@@ -46,7 +47,7 @@ pub(crate) enum Command {
 /// A vCPU's thread, as `control` holds it.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    commands: Address<Command>,
+    orders: Address<Order>,
     thread: JoinHandle<()>,
     /// Known once the thread has reported itself ready.
     pub ready: Option<(u32, Kicker)>,
@@ -54,10 +55,10 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// Give an order, and get the vCPU out of the guest to hear it.
-    pub fn order(&self, command: Command) {
+    pub fn order(&self, order: Order) {
         // Never full (see [`MAILBOX`]); one that has ended needs no orders.
-        let _ = self.commands.try_send(command);
-        if let (Command::Leave | Command::End, Some((_, kicker))) = (command, &self.ready) {
+        let _ = self.orders.try_send(order);
+        if let (Order::Leave | Order::End, Some((_, kicker))) = (order, &self.ready) {
             kicker.kick();
         }
     }
@@ -82,7 +83,7 @@ pub(crate) fn start(
     entry: Entry,
     board: Board,
 ) -> Result<Handle, MachineError> {
-    let (commands, mailbox) = mailbox(MAILBOX);
+    let (orders, mailbox) = mailbox(MAILBOX);
     let thread = threads::spawn(format!("vcpu{index}"), move || {
         let reports = board.reports.clone();
         let tid = threads::this_tid();
@@ -105,7 +106,7 @@ pub(crate) fn start(
         }
     })?;
     Ok(Handle {
-        commands,
+        orders,
         thread,
         ready: None,
     })
@@ -130,14 +131,14 @@ fn make(index: u16, vm: &Vm, entry: &Entry) -> Result<(Vcpu, Kicker, Option<Vcpu
 struct Runner {
     index: u16,
     vcpu: Vcpu,
-    mailbox: Mailbox<Command>,
+    mailbox: Mailbox<Order>,
     board: Board,
 }
 
 enum State {
     Outside,
     Inside,
-    Holding,
+    Blocked,
     Ended(End),
 }
 
@@ -148,9 +149,9 @@ impl Runner {
             state = match state {
                 State::Outside => self.outside(),
                 State::Inside => self.inside(),
-                State::Holding => self.holding(),
+                State::Blocked => self.blocked(),
                 State::Ended(end) => {
-                    self.board.drop_held();
+                    self.board.drop_unsent();
                     return end;
                 }
             }
@@ -159,9 +160,9 @@ impl Runner {
 
     fn outside(&mut self) -> State {
         match self.mailbox.recv() {
-            Some(Command::Enter) => State::Inside,
-            Some(Command::Leave) => self.leave(),
-            Some(Command::End) | None => State::Ended(End::Told),
+            Some(Order::Enter) => State::Inside,
+            Some(Order::Leave) => self.leave(),
+            Some(Order::End) | None => State::Ended(End::Told),
         }
     }
 
@@ -170,8 +171,8 @@ impl Runner {
         if let Some(state) = self.ordered() {
             return state;
         }
-        if self.board.holds() {
-            return State::Holding;
+        if self.board.has_unsent() {
+            return State::Blocked;
         }
         loop {
             let next = match self.vcpu.run() {
@@ -188,19 +189,19 @@ impl Runner {
             };
             match next {
                 Next::Enter => {}
-                Next::Hold => return State::Holding,
+                Next::Block => return State::Blocked,
                 Next::End(end) => return State::Ended(end),
             }
         }
     }
 
-    fn holding(&mut self) -> State {
+    fn blocked(&mut self) -> State {
         if let Some(state) = self.ordered() {
             return state;
         }
         match self.board.wait_for_console() {
             Next::Enter => State::Inside,
-            Next::Hold => State::Holding,
+            Next::Block => State::Blocked,
             Next::End(end) => State::Ended(end),
         }
     }
@@ -210,9 +211,9 @@ impl Runner {
         loop {
             match self.mailbox.try_recv() {
                 Ok(None) => return None,
-                Ok(Some(Command::Enter)) => {}
-                Ok(Some(Command::Leave)) => return Some(self.leave()),
-                Ok(Some(Command::End)) | Err(Closed) => return Some(State::Ended(End::Told)),
+                Ok(Some(Order::Enter)) => {}
+                Ok(Some(Order::Leave)) => return Some(self.leave()),
+                Ok(Some(Order::End)) | Err(Closed) => return Some(State::Ended(End::Told)),
             }
         }
     }

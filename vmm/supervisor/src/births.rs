@@ -34,7 +34,7 @@ pub struct Births<'a> {
 /// Where a machine with namespaces stands.
 struct Home {
     group: GroupPath,
-    /// A dead machine of the same number has left its group, and it is in the way.
+    /// An ended machine of the same number has left its group, and it is in the way.
     is_taken: bool,
 }
 

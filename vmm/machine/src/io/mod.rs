@@ -53,8 +53,8 @@ pub(crate) enum Request {
     },
     /// Read a register of the serial port, with the effect that has.
     SerialRead { offset: u8, reply: Reply<u8> },
-    /// Own this vsock device too. It could not be made before the guest's memory was.
-    Adopt {
+    /// Take this vsock device over, too. It could not be made before the guest's memory was.
+    TakeOver {
         channel: Box<Channel>,
         reply: Reply<Result<(), MachineError>>,
     },
@@ -193,7 +193,7 @@ impl Io {
                 reply,
             } => reply.send(self.serial.write(offset, &bytes)),
             Request::SerialRead { offset, reply } => reply.send(self.serial.read(offset)),
-            Request::Adopt { mut channel, reply } => {
+            Request::TakeOver { mut channel, reply } => {
                 let attached = channel.attach();
                 self.channel = Some(channel);
                 reply.send(attached);

@@ -153,6 +153,8 @@ pub fn serve(mut feed: Feed) -> FeedHandle {
                 }
             }
         }
+        // Who follows asks the keeper now, and hears that it has ended.
+        let _ = desk.events.send(Told::Missed);
         // Who still asks is answered until the handles are gone.
         while let Some(ask) = asked.recv().await {
             desk.on_ask(ask);

@@ -20,7 +20,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use container_core::GroupPath;
 use tokio::sync::Semaphore;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use super::ask::Client;
@@ -34,7 +33,7 @@ pub const MAX_WAIT: u32 = 60;
 /// Waits of one user at once, over all connections.
 pub const MAX_WAITS: usize = 128;
 /// A file is read again after this long at the earliest.
-const PACE: Duration = Duration::from_millis(50);
+pub const PACE: Duration = Duration::from_millis(50);
 
 /// The places of one user to wait in; shared by the user's connections.
 #[derive(Clone, Debug)]
@@ -55,9 +54,9 @@ impl Waits {
 
 /// What a client has of the file: the tags of `If-None-Match`.
 #[derive(Debug)]
-pub struct Known(Vec<String>);
+pub struct Tags(Vec<String>);
 
-impl Known {
+impl Tags {
     /// None of what is not text.
     pub fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(header::IF_NONE_MATCH).iter();
@@ -65,7 +64,7 @@ impl Known {
         // Our tags have no comma in them.
         let tags = lists.flat_map(|list| list.split(','));
         let tags = tags.map(|tag| tag.trim().trim_start_matches("W/").to_owned());
-        Known(tags.collect())
+        Tags(tags.collect())
     }
 
     fn has(&self, tag: &str) -> bool {
@@ -73,7 +72,8 @@ impl Known {
     }
 }
 
-/// The file's text where it is not what the client has, at the latest after `wait`; else 304.
+/// The file's text where it is not what the client has, at the latest after `wait`; else 304, however much has
+/// happened meanwhile.
 ///
 /// # Errors
 /// What reading it is refused with, then or later: ENOENT where the group goes away meanwhile. EAGAIN for a wait too many,
@@ -81,7 +81,7 @@ impl Known {
 pub async fn read(
     app: &Client,
     group: &GroupPath,
-    known: &Known,
+    known: &Tags,
     wait: Duration,
     waits: &Waits,
 ) -> Result<Response, Refused> {
@@ -101,7 +101,11 @@ pub async fn read(
         if !known.has(&tag) {
             return Ok(answer(StatusCode::OK, &tag, text));
         }
-        if place.is_none() && !wait.is_zero() {
+        let now = Instant::now();
+        if now >= deadline {
+            return Ok(answer(StatusCode::NOT_MODIFIED, &tag, String::new()));
+        }
+        if place.is_none() {
             let taken = waits.0.try_acquire().map_err(|_| {
                 Refused::busy(format!(
                     "user {} waits {MAX_WAITS} times already",
@@ -110,10 +114,9 @@ pub async fn read(
             });
             place = Some(taken?);
         }
-        let again = Instant::now() + PACE;
         match tokio::time::timeout_at(deadline, told.recv()).await {
-            Ok(Err(RecvError::Closed)) => return Err(Refused::ending()),
-            Ok(_) => tokio::time::sleep_until(again).await,
+            // Whatever it was: what was told, or that something was not.
+            Ok(_) => tokio::time::sleep_until(deadline.min(now + PACE)).await,
             Err(_) => return Ok(answer(StatusCode::NOT_MODIFIED, &tag, String::new())),
         }
     }

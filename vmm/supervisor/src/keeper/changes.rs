@@ -164,7 +164,17 @@ impl Keeper {
         let Some(mut under_way) = self.under_way.take() else {
             return;
         };
-        let step = under_way.flight.step(&mut self.hands(), BATCH);
+        // Whoever limits a group counts from nothing where a removal is taken back.
+        let budget = under_way.flight.budget(BATCH);
+        let removes = under_way.flight.removes(budget).into_iter();
+        let counted = removes.map(|(number, group)| (number, (group, self.cpu.stat(group))));
+        let counted: Vec<_> = counted.collect();
+        let step = under_way.flight.step(&mut self.hands(), budget);
+        let carried = counted
+            .into_iter()
+            .filter(|(number, _)| step.has_done(*number));
+        let carried = carried.map(|(_, counted)| counted).collect();
+        self.framework.carry_cpu_stats(&carried);
         match step {
             Step::More => {
                 self.post_holds();

@@ -64,6 +64,16 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Whether an effect was carried out, of those that this step came to or was to come to.
+    pub fn has_done(&self, number: usize) -> bool {
+        match self {
+            Step::Failed { effect, .. } => number < *effect,
+            Step::More | Step::Complete => true,
+        }
+    }
+}
+
 /// What could not be undone, as it was tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drifted {
@@ -163,6 +173,26 @@ impl Flight {
         drifted
     }
 
+    /// How many effects to carry out next, at most so many: none that removes a group of the cpu hierarchy together with
+    /// one that does not. So nothing is counted of the groups that it removes between its beginning and their end.
+    pub fn budget(&self, most: usize) -> usize {
+        let mut next = self.plan.effects()[self.done..].iter().take(most);
+        let removes = next.next().is_some_and(|it| removed_by(it).is_some());
+        1 + next
+            .take_while(|it| removed_by(it).is_some() == removes)
+            .count()
+    }
+
+    /// Groups of the cpu hierarchy that so many effects remove, by the number of the effect, and that may have to be made
+    /// again: nothing takes the last effect back.
+    pub fn removes(&self, budget: usize) -> Vec<(usize, CpuGroup)> {
+        let last = self.plan.effects().len().saturating_sub(1);
+        let next = self.plan.effects()[..last].iter().enumerate();
+        let next = next.skip(self.done).take(budget);
+        next.filter_map(|(number, effect)| Some((number, removed_by(effect)?)))
+            .collect()
+    }
+
     /// Whom to thaw once the plan is in force.
     pub fn thaws(&self) -> Vec<TaskId> {
         let thaws = self
@@ -179,6 +209,18 @@ impl Flight {
     /// The plan, all of whose effects are in force.
     pub fn into_plan(self) -> Plan {
         self.plan
+    }
+}
+
+/// The group of the cpu hierarchy that is to be there no more.
+fn removed_by(effect: &Effect) -> Option<CpuGroup> {
+    match effect {
+        Effect::Limit {
+            group,
+            limits: None,
+            ..
+        } => Some(*group),
+        _ => None,
     }
 }
 

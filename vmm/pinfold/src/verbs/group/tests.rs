@@ -1,5 +1,7 @@
 //! `pinfold group`: what is asked for, and recorded answers as they are shown.
 
+mod waiting;
+
 use clap::Parser;
 
 use super::*;

@@ -17,7 +17,7 @@ use crate::api::ask::Client;
 use crate::api::extract::{InPath, InQuery, InText};
 use crate::api::listing;
 use crate::api::metrics::Operation;
-use crate::api::poll::{self, Known, Waits};
+use crate::api::poll::{self, Tags, Waits};
 use crate::api::problem::Refused;
 use crate::api::words;
 use crate::keeper::Request;
@@ -160,7 +160,7 @@ pub async fn read(
         }
         let wait = Duration::from_secs(wait.into());
         let Extension(waits) = waits.unwrap_or_default();
-        return poll::read(&app, &group, &Known::of(&headers), wait, &waits).await;
+        return poll::read(&app, &group, &Tags::of(&headers), wait, &waits).await;
     }
     if query.wait.is_some() {
         let rule = format!("{file} cannot be waited for, {} can", poll::FILE);

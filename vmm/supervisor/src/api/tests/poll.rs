@@ -1,6 +1,8 @@
 //! `cgroup.events`, polled.
 
-use std::io::Write;
+mod readings;
+
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -49,6 +51,9 @@ fn the_file_has_a_tag_and_is_not_sent_to_who_has_it() {
         assert_eq!((same.status, &*same.text), (304, ""), "{known}");
         assert!(same.head.contains(EMPTY), "{same:?}");
     }
+    // Tags may stand in several headers.
+    let known = format!("\"other\"\r\nif-none-match: {EMPTY}");
+    assert_eq!(ask(&served, EVENTS, &known).status, 304);
     for known in ["", "\"other\"", "populated=0"] {
         let waits = [EVENTS, "?wait=60"].concat();
         assert_eq!(ask(&served, &waits, known).status, 200, "{known}");
@@ -80,13 +85,36 @@ fn who_waits_is_told_of_a_task_in_the_group_or_below_and_of_its_leaving() {
 }
 
 #[test]
+fn who_waits_for_one_group_is_not_told_of_another() {
+    let served = Served::start();
+    served.mkdir("billing:/tenant/x");
+    let one = begin(
+        &served,
+        "/v1/files/billing/tenant/x/cgroup.events?wait=60",
+        EMPTY,
+    );
+    let above = begin(&served, &[EVENTS, "?wait=60"].concat(), EMPTY);
+    attach(&served, "billing:/tenant/a b");
+    assert_eq!(Answer::read(above).status, 200);
+    std::thread::sleep(Duration::from_millis(200));
+    attach(&served, "billing:/tenant/x");
+    let told = Answer::read(one);
+    assert_eq!((told.status, &*told.text), (200, "populated 1\nfrozen 0\n"));
+}
+
+#[test]
 fn who_waits_for_a_group_that_goes_away_is_told_that_it_is_gone() {
     let served = Served::start();
-    served.mkdir("billing:/x");
-    let waiting = begin(&served, "/v1/files/billing/x/cgroup.events?wait=60", EMPTY);
-    std::thread::sleep(Duration::from_millis(100));
-    plan(&served, json!({"op": "rmdir", "group": "billing:/x"}));
-    Answer::read(waiting).refused(404, "ENOENT");
+    for goes in [
+        json!({"op": "rmdir", "group": "billing:/x"}),
+        json!({"op": "rename", "group": "billing:/x", "to": "y"}),
+    ] {
+        served.mkdir("billing:/x");
+        let waiting = begin(&served, "/v1/files/billing/x/cgroup.events?wait=60", EMPTY);
+        std::thread::sleep(Duration::from_millis(100));
+        plan(&served, goes);
+        Answer::read(waiting).refused(404, "ENOENT");
+    }
 }
 
 #[test]
@@ -111,6 +139,12 @@ fn no_other_file_and_no_longer_than_a_minute() {
 #[test]
 fn a_user_has_so_many_waits_and_one_more_is_refused_until_one_is_over() {
     let served = Served::start();
+    // While a user has a connection the places are the same.
+    let mut stays = served.connect();
+    stays
+        .write_all(b"GET /v1/version HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    assert_ne!(stays.read(&mut [0; 64]).unwrap(), 0);
     let waits = [EVENTS, "?wait=60"].concat();
     let waiting: Vec<UnixStream> = (0..MAX_WAITS)
         .map(|_| begin(&served, &waits, EMPTY))
@@ -121,13 +155,26 @@ fn a_user_has_so_many_waits_and_one_more_is_refused_until_one_is_over() {
     let refused = answers.find(|answer| answer.status != 304).unwrap();
     let problem = refused.refused(503, "EAGAIN");
     assert!(problem.detail.contains("128 times"), "{problem:?}");
+    // Who has a place keeps it, and no more than that, whatever happens elsewhere.
+    served.mkdir("billing:/elsewhere");
+    std::thread::sleep(Duration::from_millis(300));
+    let still = ask(&served, &one_more, EMPTY).refused(503, "EAGAIN");
+    assert!(still.detail.contains("128 times"), "{still:?}");
     // What needs no wait is answered.
     assert_eq!(ask(&served, EVENTS, EMPTY).status, 304);
     assert_eq!(ask(&served, &one_more, "").status, 200);
-    drop(waiting);
+    // Those who go leave their places, those who are told as well.
+    let mut staying = waiting;
+    drop(staying.split_off(MAX_WAITS / 2));
+    attach(&served, "billing:/tenant");
+    for told in staying.into_iter().map(Answer::read) {
+        assert_eq!((told.status, &*told.text), (200, "populated 1\nfrozen 0\n"));
+    }
+    attach(&served, "billing:/");
     let mut answers = (0..20).map(|_| {
         std::thread::sleep(Duration::from_millis(50));
         ask(&served, &one_more, EMPTY)
     });
     assert!(answers.any(|answer| answer.status == 304));
+    drop(stays);
 }

@@ -1,5 +1,6 @@
 //! Events: pages, streams, resuming, gaps.
 
+use std::io::BufRead;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -71,6 +72,22 @@ fn a_number_of_another_life_is_a_gap_and_then_everything_there_is() {
     let (next, ..) = next_event(&mut reader);
     let seq = |id: &str| id.split_once('.').unwrap().1.parse::<u64>().unwrap();
     assert_eq!(seq(&next), seq(&id) + 1);
+}
+
+#[test]
+fn a_stream_ends_with_its_supervisor() {
+    let mut served = Served::start();
+    let mut reader = served.follow(None);
+    served.mkdir("billing:/x");
+    next_event(&mut reader);
+    served.supervisor.take().unwrap().end();
+    let mut line = String::new();
+    // The chunk of no bytes is the last.
+    while line != "0\r\n" {
+        line.clear();
+        assert_ne!(reader.read_line(&mut line).unwrap(), 0);
+        assert_ne!(line, ":\n", "a sign of life");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The one write path, asked by a host's client.
 
+mod counts;
+
 use actor::reply;
 use container_core::{
     Command, CpuSet, Credentials, Errno, GroupsGeneration, TaskKind, TaskName, Tid,

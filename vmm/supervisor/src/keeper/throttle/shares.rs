@@ -11,10 +11,14 @@
 //! - Nobody is held on for a sibling that does not want most of the time it is given: then what it was
 //!   behind is forgiven, and the next hold for its sake comes after a while that doubles each time.
 //! - Who is held leaves as many vCPUs running as there are CPUs that the others do not want.
-//! - Who comes back after a rest is not behind for it.
+//! - Who comes back after a rest is not behind for it, and neither is who leaves a part of what is kept free for it: that
+//!   counts as if it had been used. So whoever wants all it can get has its due at least.
 //!
-//! So the CPUs are idle for some milliseconds here and there, and not for long. The price is that an heir that wants less
-//! than three quarters of a CPU gets what the host's scheduler gives it: as much as any other thread, and no more.
+//! The price is that an heir that wants less than three quarters of a CPU gets what the host's scheduler gives it: as much
+//! as any other thread, and no more. There a hold begins to cost more than it gives: beside one other thread, who wants
+//! the part d of a CPU gains at most d - 1/2 of a hold's time by it and leaves 1 - d idle. To lose less, a sibling would
+//! have to be held only while the other is awake. The kernel does that, who is there at each wake-up; here the readings
+//! are a tick behind, a look comes each 10 ms, and a hold takes a moment to arrive.
 
 use std::collections::BTreeMap;
 
@@ -34,6 +38,8 @@ const MEMORY_NS: u64 = 60_000_000;
 const FOR_NOTHING_NS: u64 = 40_000_000;
 /// From a hold that was for nothing to the next, at first and at most.
 const BACKOFF_NS: [u64; 2] = [25_000_000, 800_000_000];
+/// What is declined of the time that is kept free for an heir is judged by so much of it: readings are a tick behind.
+const OFFERED_NS: u64 = 1_000_000_000;
 /// Shares that make virtual time real.
 const UNIT: u64 = 1024;
 
@@ -76,6 +82,15 @@ struct Standing {
     /// Not held again before.
     not_before: u64,
     backoff: u64,
+    offered: Offered,
+}
+
+/// What an heir could have had while others were held for its sake, and what it wanted of that, nanoseconds; of the last
+/// second of such time, the older half of it for less.
+#[derive(Clone, Copy, Debug, Default)]
+struct Offered {
+    could: u64,
+    wanted: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,9 +120,19 @@ impl Level {
         self.heirs
             .retain(|heir, _| heirs.iter().any(|(there, _)| there == heir));
         self.enter_and_leave(now, heirs);
+        let mut kept_free = CpuSet::EMPTY;
+        for (heir, conduct) in heirs {
+            if self.heirs.get(heir).is_some_and(|it| it.held.is_some()) {
+                kept_free = kept_free | conduct.cpus;
+            }
+        }
         for (heir, conduct) in heirs {
             let standing = self.heirs.entry(*heir).or_default();
-            standing.virtual_ns += conduct.used.saturating_mul(UNIT) / conduct.weight.max(1);
+            let used = match standing.held.is_none() && kept_free.intersects(&conduct.cpus) {
+                true => standing.offered.taken(elapsed, conduct),
+                false => conduct.used,
+            };
+            standing.virtual_ns += used.saturating_mul(UNIT) / conduct.weight.max(1);
         }
         let racing = heirs.iter().filter_map(|(heir, conduct)| {
             let standing = &self.heirs[heir];
@@ -157,8 +182,22 @@ impl Level {
                 standing.wanted_at = Some(now);
             } else if standing.wanted_at.is_some_and(|at| now - at > MEMORY_NS) {
                 standing.wanted_at = None;
+                standing.offered = Offered::default();
             }
         }
+    }
+}
+
+impl Offered {
+    /// What is to count as used of the time since the last look, in which others were held: what was declined as well.
+    fn taken(&mut self, elapsed: u64, conduct: &Conduct) -> u64 {
+        self.could += elapsed * u64::from(conduct.wanting);
+        self.wanted += conduct.used + conduct.waited;
+        if self.could > OFFERED_NS {
+            (self.could, self.wanted) = (self.could / 2, self.wanted / 2);
+        }
+        let microseconds = |ns: u64| (ns / 1_000).max(1);
+        conduct.used.saturating_mul(microseconds(self.could)) / microseconds(self.wanted)
     }
 }
 
