@@ -74,3 +74,24 @@ fn every_file_is_known_by_its_name_and_nothing_else_is() {
         assert_eq!(Framework::known_file(name), None);
     }
 }
+
+#[test]
+fn each_of_the_frameworks_own_files_is_read_as_it_was_written_and_no_other_changes() {
+    let mut bench = Bench::new();
+    let mut files = [
+        ("release_agent", "", "/sbin/agent"),
+        ("notify_on_release", "0", "1"),
+        ("cgroup.clone_children", "0", "1"),
+        ("cgroup.max.depth", "max", "3"),
+        ("cgroup.max.descendants", "max", "50"),
+    ];
+    for at in 0..=files.len() {
+        for (file, now, _) in files {
+            assert_eq!(bench.read("p:/", file), now, "{file}");
+        }
+        if let Some((file, now, then)) = files.get_mut(at) {
+            bench.run(&[write("p:/", file, then)]);
+            *now = then;
+        }
+    }
+}
