@@ -324,10 +324,12 @@ mod tests {
             ("0-1:1/2", "0"),
             ("0-7:2/4", "0-1,4-5"),
             ("all:1/4", "0,4"),
+            ("1-7:1/3", "1,4,7"),
             ("000001", "1"),
         ] {
             let set = CpuSet::parse(text, 8).unwrap();
             assert_eq!(set.to_string(), canonical, "{text:?}");
+            assert_eq!(format!("{set:?}"), format!("{{{canonical}}}"));
         }
     }
 

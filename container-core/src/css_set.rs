@@ -328,3 +328,31 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::DUMMY_ROOT;
+    use crate::{HierarchyName, HostResources};
+
+    #[test]
+    fn a_set_has_another_hash_where_any_of_its_groups_is_another_or_is_not_there() {
+        let mut core = Core::new(HostResources {
+            allowed_cpus: "0".parse().unwrap(),
+            present_cpus: "0".parse().unwrap(),
+            possible_cpus: 1,
+            mems: "0".parse().unwrap(),
+        });
+        let mut slots = vec![None, Some(DUMMY_ROOT)];
+        for _ in 0..28 {
+            let hierarchy = core.new_hierarchy(HierarchyName::dummy());
+            slots.push(Some(core.hierarchies[hierarchy].root));
+        }
+        let slots = &slots;
+        let keys = slots
+            .iter()
+            .flat_map(|one| slots.iter().map(move |other| [*one, *other]));
+        let hashes: BTreeSet<u32> = keys.map(|key| hash_of(key.into_iter())).collect();
+        assert_eq!(hashes.len(), 900);
+    }
+}

@@ -239,8 +239,18 @@ impl<T: Linked> List<T> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::hash::{BuildHasher, RandomState};
 
     use super::*;
+
+    #[test]
+    fn an_id_has_a_hash_of_its_own_which_is_that_of_its_copies() {
+        let hasher = RandomState::new();
+        let hash = |number| hasher.hash_one(Id::<()>::new(number));
+        let hashes: BTreeSet<u64> = (0..1000).map(hash).collect();
+        assert_eq!(hashes.len(), 1000);
+        assert_eq!(hash(7), hash(7));
+    }
 
     #[test]
     fn entries_keep_their_ids_over_many_pieces_and_free_slots_are_taken_first() {

@@ -74,3 +74,54 @@ fn every_file_is_known_by_its_name_and_nothing_else_is() {
         assert_eq!(Framework::known_file(name), None);
     }
 }
+
+#[test]
+fn each_of_the_frameworks_own_files_is_read_as_it_was_written_and_no_other_changes() {
+    let mut bench = Bench::new();
+    let mut files = [
+        ("release_agent", "", "/sbin/agent"),
+        ("notify_on_release", "0", "1"),
+        ("cgroup.clone_children", "0", "1"),
+        ("cgroup.max.depth", "max", "3"),
+        ("cgroup.max.descendants", "max", "50"),
+    ];
+    for at in 0..=files.len() {
+        for (file, now, _) in files {
+            assert_eq!(bench.read("p:/", file), now, "{file}");
+        }
+        if let Some((file, now, then)) = files.get_mut(at) {
+            bench.run(&[write("p:/", file, then)]);
+            *now = then;
+        }
+    }
+}
+
+#[test]
+fn each_file_of_cpuset_is_read_as_it_was_written_and_no_other_changes() {
+    let mut bench = Bench::new();
+    bench.run(&[mkdir("p:/a")]);
+    let mut files = [
+        ("cpuset.cpus", "", "1-2"),
+        ("cpuset.mems", "", "0"),
+        ("cpuset.cpu_exclusive", "0", "1"),
+        ("cpuset.mem_exclusive", "0", "1"),
+        ("cpuset.sched_load_balance", "1", "1"),
+        ("cpuset.placement", "float", "one-to-one"),
+    ];
+    for at in 0..=files.len() {
+        for (file, now, _) in files {
+            assert_eq!(bench.read("p:/a", file), now, "{file}");
+        }
+        for (file, effective) in [
+            ("cpuset.cpus", "cpuset.effective_cpus"),
+            ("cpuset.mems", "cpuset.effective_mems"),
+        ] {
+            let [asked, in_force] = [file, effective].map(|file| bench.read("p:/a", file));
+            assert_eq!(in_force, asked, "{file}");
+        }
+        if let Some((file, now, then)) = files.get_mut(at) {
+            bench.run(&[write("p:/a", file, then)]);
+            *now = then;
+        }
+    }
+}

@@ -301,6 +301,21 @@ fn a_rename_needs_nothing_of_the_host() {
 }
 
 #[test]
+fn a_group_is_called_by_a_number_that_outlives_a_rename_and_is_never_anothers() {
+    let mut bench = bench();
+    let number = |bench: &Bench, path| {
+        let number = bench.framework.cpu_group(&group(path));
+        number.unwrap().to_string()
+    };
+    assert_eq!(number(&bench, "c:/"), "0");
+    let [a, b] = ["c:/a", "c:/b"].map(|path| number(&bench, path));
+    assert_eq!([&*a, &*b], ["1", "3"]);
+    bench.run(&[rename("c:/a", "z"), rmdir("c:/b"), mkdir("c:/b")]);
+    assert_eq!(number(&bench, "c:/z"), a);
+    assert_eq!(number(&bench, "c:/b"), "4");
+}
+
+#[test]
 fn mounting_takes_the_tasks_in_and_unmounting_lets_them_go() {
     let mut bench = Bench::new();
     let task = bench.fork("web/vcpu0", None);

@@ -167,3 +167,24 @@ fn a_hierarchy_that_lingers_freezes_on() {
     bench.run(&[mount("f", &["freezer"])]);
     assert_eq!(files(&bench, "f:/a"), "FREEZING 1 0 frozen 0");
 }
+
+#[test]
+fn only_a_living_vcpu_whose_group_is_freezing_is_to_be_held() {
+    let mut bench = bench();
+    let names = ["web/vcpu0", "web/io", "db/vcpu0"];
+    let tasks = names.map(|name| bench.fork(name, None));
+    let places = ["f:/a/b", "f:/a", "f:/c"].into_iter().zip(tasks);
+    let moves: Vec<Command> = places.map(|(path, task)| attach(path, task)).collect();
+    bench.run(&moves);
+    let held = |bench: &Bench| tasks.map(|task| bench.framework.is_to_be_held(task));
+    assert_eq!(held(&bench), [false, false, false]);
+    bench.run(&[state("f:/a", "FROZEN")]);
+    assert_eq!(held(&bench), [true, false, false]);
+    // What it does about that is another matter.
+    bench.framework.note_held(tasks[0], true).unwrap();
+    assert_eq!(held(&bench), [true, false, false]);
+    bench.run(&[state("f:/c", "FROZEN"), exit(tasks[0])]);
+    assert_eq!(held(&bench), [false, false, true]);
+    bench.run(&[state("f:/c", "THAWED")]);
+    assert_eq!(held(&bench), [false, false, false]);
+}

@@ -295,3 +295,18 @@ fn another_group_under_the_same_name_tears_the_listing_however_old_it_is() {
         .tasks_after(&Credentials::ROOT, &group("b:/a"), second.next, 1);
     assert!(third.unwrap().torn, "once torn, a listing stays so");
 }
+
+#[test]
+fn a_listing_that_begins_right_after_a_change_is_torn_by_the_next_and_not_by_that() {
+    let mut bench = Bench::new();
+    let tasks = ["m0/io", "m1/io", "m2/io"].map(|name| bench.fork(name, None));
+    let page = |bench: &Bench, cursor| {
+        let (by, group) = (Credentials::ROOT, group("p:/"));
+        bench.framework.tasks_after(&by, &group, cursor, 1).unwrap()
+    };
+    let first = page(&bench, None);
+    let second = page(&bench, first.next);
+    assert!(!first.torn && !second.torn, "nobody came or went since");
+    bench.run(&[exit(tasks[2])]);
+    assert!(page(&bench, first.next).torn && page(&bench, second.next).torn);
+}

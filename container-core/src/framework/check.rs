@@ -7,7 +7,7 @@ use std::fmt::Write;
 use super::Framework;
 use crate::css_set::INIT_CSS_SET;
 use crate::group::DUMMY;
-use crate::subsystem::{CPUACCT, CPUSET, FREEZER, MEMORY};
+use crate::subsystem::{CPU, CPUACCT, CPUSET, FREEZER, MEMORY};
 use crate::{GroupPath, Refusal, TaskId};
 
 impl Framework {
@@ -204,6 +204,7 @@ impl Framework {
         for (id, known) in [
             (CPUSET, subsystems.cpuset.known_groups()),
             (CPUACCT, subsystems.cpuacct.known_groups()),
+            (CPU, subsystems.cpu.known_groups()),
             (FREEZER, subsystems.freezer.known_groups()),
             (MEMORY, subsystems.memory.known_groups()),
         ] {
