@@ -6,7 +6,7 @@ use super::super::Framework;
 use crate::css_set::{CssSetId, INIT_CSS_SET};
 use crate::group::{DUMMY_ROOT, GroupId, HierarchyId};
 use crate::slab::{Id, List};
-use crate::subsystem::{CPUACCT, CPUSET, FREEZER, MEMORY};
+use crate::subsystem::{CPU, CPUACCT, CPUSET, FREEZER, MEMORY};
 use crate::table::TaskSlot;
 use crate::{
     Bytes, Command, Credentials, Cycles, HostResources, Nanoseconds, Reading, TaskId, Tid, Usage,
@@ -22,7 +22,7 @@ fn sound() -> Framework {
         mems: "0".parse().unwrap(),
     };
     let mut framework = Framework::new(host);
-    let subsystems = ["cpuset", "cpuacct", "freezer", "memory"].map(String::from);
+    let subsystems = ["cpuset", "cpuacct", "cpu", "freezer", "memory"].map(String::from);
     let mut commands = vec![Command::Mount {
         hierarchy: "h".parse().unwrap(),
         subsystems: subsystems.into(),
@@ -261,7 +261,7 @@ fn a_snapshot_is_another_where_the_state_is() {
         change(&mut framework);
         assert_ne!(before, framework.snapshot(), "change {at}");
     }
-    for id in [CPUSET, CPUACCT, FREEZER, MEMORY] {
+    for id in [CPUSET, CPUACCT, CPU, FREEZER, MEMORY] {
         let mut framework = sound();
         let group = group(&framework, "h:/a");
         framework.subsystems.get_mut(id).css_free(group);
