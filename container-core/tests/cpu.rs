@@ -389,43 +389,6 @@ fn what_the_back_end_counted_is_read_and_is_not_another_groups() {
 }
 
 #[test]
-fn a_guest_reads_what_the_back_end_counted_of_the_group_that_it_calls_so() {
-    let mut bench = bench();
-    let (b, inner) = (group("c:/b"), group("c:/a/in"));
-    let [in_b, in_inner] = [&b, &inner].map(|path| bench.framework.cpu_group(path).unwrap());
-    let view = |bench: &mut Bench, root: &GroupPath| {
-        let roots = std::slice::from_ref(root);
-        let opened = bench
-            .framework
-            .open_view("web".parse().unwrap(), ViewAccess::Read, roots);
-        opened.unwrap()
-    };
-    let views = [
-        (view(&mut bench, &b), in_b),
-        (view(&mut bench, &inner), in_inner),
-    ];
-    let root: ViewPath = "c:/".parse().unwrap();
-    for (number, (view, group)) in views.into_iter().enumerate() {
-        let stat = CpuStat {
-            nr_periods: 10 + number as u64,
-            ..CpuStat::default()
-        };
-        bench.framework.view_note_cpu_stat(view, &root, |asked| {
-            assert_eq!(asked, group);
-            Some(stat)
-        });
-        let text = bench.framework.view_read(view, &root, "cpu.stat").unwrap();
-        assert!(
-            text.starts_with(&format!("nr_periods {}\n", stat.nr_periods)),
-            "{text}"
-        );
-    }
-    bench.framework.close_view(views[0].0);
-    let asked = |_| unreachable!("the view is closed");
-    bench.framework.view_note_cpu_stat(views[0].0, &root, asked);
-}
-
-#[test]
 fn what_was_counted_before_the_back_end_made_a_group_again_is_kept() {
     let mut bench = bench();
     let b = bench.framework.cpu_group(&group("c:/b")).unwrap();

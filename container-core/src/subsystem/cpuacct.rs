@@ -41,7 +41,7 @@ pub(crate) struct Account {
     total: Usage,
     /// What the total was when the files were last reset.
     reset_at: Usage,
-    /// The total's time, by CPU.
+    /// The time since that reset, by CPU.
     by_cpu: Split,
     /// How much of the total's time was spent in the kernel, in ns.
     system: u64,

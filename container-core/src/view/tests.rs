@@ -1,7 +1,8 @@
 //! What the types of a view promise by themselves.
 
-use super::ViewPath;
-use crate::{Errno, GroupPath};
+use super::registry::View;
+use super::{ViewAccess, ViewPath};
+use crate::{Errno, GroupPath, Refusal, TaskName};
 
 fn view_path(text: &str) -> ViewPath {
     text.parse().unwrap()
@@ -87,5 +88,34 @@ fn no_group_beside_above_or_in_another_tree_has_a_name_in_the_view() {
             None,
             "{outside}"
         );
+    }
+}
+
+#[test]
+fn a_sentence_is_retold_only_where_all_that_it_names_is_the_guests() {
+    let view = View {
+        machine: "web".parse().unwrap(),
+        access: ViewAccess::Delegate,
+        roots: Default::default(),
+    };
+    let root: GroupPath = "p:/gold/web".parse().unwrap();
+    let told = |task: &str, group: &str| {
+        let (task, group): (TaskName, GroupPath) = (task.parse().unwrap(), group.parse().unwrap());
+        let parts = [(&task).into(), " has no room in ".into(), (&group).into()];
+        let told = view.retell(Refusal::about(Errno::ENOSPC, parts), &root);
+        assert_eq!(told.errno, Errno::ENOSPC);
+        told.rule
+    };
+    let above = "a limit above the root of this view refuses it";
+    for (task, group, rule) in [
+        (
+            "web/vcpu1",
+            "p:/gold/web/hot",
+            "vcpu1 has no room in p:/hot",
+        ),
+        ("db/vcpu1", "p:/gold/web/hot", above),
+        ("web/vcpu1", "p:/gold", above),
+    ] {
+        assert_eq!(told(task, group), rule, "{task} {group}");
     }
 }

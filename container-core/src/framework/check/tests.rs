@@ -229,7 +229,7 @@ fn what_is_wrong_with_a_subsystems_state_is_seen() {
 fn a_snapshot_is_another_where_the_state_is() {
     let before = sound().snapshot();
     assert_eq!(before, sound().snapshot());
-    let others: [fn(&mut Framework); 11] = [
+    let others: [fn(&mut Framework); 12] = [
         |it| it.generation.0 += 1,
         |it| it.core.host.possible_cpus += 1,
         |it| it.core.bindings[CPUSET.0] = Id::FIRST,
@@ -240,6 +240,10 @@ fn a_snapshot_is_another_where_the_state_is() {
         |it| {
             let group = group(it, "h:/a");
             it.core.groups[group].attributes.notify_on_release = true;
+        },
+        |it| {
+            let set = set_of(it, 1);
+            it.core.css.sets[set].key = it.core.css.sets[INIT_CSS_SET].key.clone();
         },
         |it| {
             let set = set_of(it, 1);

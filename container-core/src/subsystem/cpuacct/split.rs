@@ -1,7 +1,7 @@
-//! One amount, divided among CPUs, with the mark of the last reset for each.
+//! One amount since the last reset, divided among CPUs.
 //!
 //! The parts together are always the whole, before a reset and after, and after a correction: what the
-//! files of one group show adds up. Only the CPUs that a group was ever billed for have a part, so that
+//! files of one group show adds up. Only the CPUs that a group was billed for since have a part, so that
 //! a host of many CPUs does not make every group large.
 
 /// The parts of a group's bill.
@@ -14,9 +14,7 @@ pub(crate) struct Split {
 #[derive(Clone, Copy, Debug)]
 struct Part {
     cpu: u32,
-    total: u64,
-    /// What the total was at the last reset.
-    mark: u64,
+    amount: u64,
 }
 
 impl Split {
@@ -26,46 +24,37 @@ impl Split {
         }
         let place = self.parts.binary_search_by_key(&cpu, |part| part.cpu);
         let at = place.unwrap_or_else(|at| {
-            let (total, mark) = (0, 0);
-            self.parts.insert(at, Part { cpu, total, mark });
+            self.parts.insert(at, Part { cpu, amount: 0 });
             at
         });
         let part = &mut self.parts[at];
-        part.total = part.total.saturating_add(amount);
+        part.amount = part.amount.saturating_add(amount);
     }
 
-    /// Take back what was billed too much: first of what is shown, that of one CPU before others, and
-    /// only then of what was shown before the reset, whose marks go back with it.
+    /// Take back what was billed too much: that of one CPU before others. What is more than there is was
+    /// billed before the reset, and is shown no more.
     pub fn take(&mut self, first: u32, amount: u64) {
         let mut rest = amount;
         self.parts
             .sort_unstable_by_key(|part| (part.cpu != first, part.cpu));
         for part in &mut self.parts {
-            let back = rest.min(part.total - part.mark);
-            part.total -= back;
-            rest -= back;
-        }
-        for part in &mut self.parts {
-            let back = rest.min(part.total);
-            part.total -= back;
-            part.mark = part.mark.min(part.total);
+            let back = rest.min(part.amount);
+            part.amount -= back;
             rest -= back;
         }
         self.parts.sort_unstable_by_key(|part| part.cpu);
     }
 
     pub fn reset(&mut self) {
-        for part in &mut self.parts {
-            part.mark = part.total;
-        }
+        self.parts.clear();
     }
 
-    /// Since the last reset, for each CPU below a number.
+    /// For each CPU below a number.
     pub fn shown(&self, cpus: u32) -> impl Iterator<Item = u64> {
         let mut parts = self.parts.iter().peekable();
         (0..cpus).map(move |cpu| {
             let part = parts.next_if(|part| part.cpu == cpu);
-            part.map_or(0, |part| part.total - part.mark)
+            part.map_or(0, |part| part.amount)
         })
     }
 }
@@ -93,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_before_a_reset_is_given_back_last_and_then_its_mark_comes_down() {
+    fn what_was_read_before_a_reset_is_given_back_last_and_hides_nothing_later() {
         let mut split = Split::default();
         split.add(0, 10);
         split.reset();
@@ -109,9 +98,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_that_was_billed_nothing_has_no_part() {
+    fn a_cpu_that_was_billed_nothing_since_the_reset_has_no_part() {
         let mut split = Split::default();
         split.add(3, 0);
+        assert!(split.parts.is_empty());
+        split.add(3, 1);
+        split.reset();
         assert!(split.parts.is_empty());
     }
 }

@@ -32,7 +32,7 @@ impl State {
         };
         match seats.0.get(&task.id) {
             Some(cpu) => CpuSet::from_iter([*cpu]),
-            None if task.name.kind.is_vcpu() => *self.effective_cpus,
+            // A vCPU too: it has no seat only where every CPU is another's.
             None => match self.unseated_cpus() {
                 rest if rest.is_empty() => *self.effective_cpus,
                 rest => rest,
