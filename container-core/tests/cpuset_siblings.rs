@@ -10,14 +10,18 @@ mod support;
 use container_core::*;
 use support::*;
 
+/// A new group with these CPUs.
+fn made(path: &str, cpus: &str) -> [Command; 3] {
+    [
+        mkdir(path),
+        write(path, "cpuset.cpus", cpus),
+        write(path, "cpuset.mems", "0"),
+    ]
+}
+
 #[test]
 fn an_exclusive_group_is_in_its_siblings_way_until_it_is_removed_and_not_after() {
     let mut bench = Bench::new();
-    let made = |path: &str, cpus: &str| {
-        let files = [("cpuset.cpus", cpus), ("cpuset.mems", "0")];
-        let files = files.map(|(file, value)| write(path, file, value));
-        [&[mkdir(path)], &files[..]].concat()
-    };
     bench.run(&made("p:/mine", "0"));
     bench.run(&made("p:/other", "1"));
     bench.run(&[write("p:/mine", "cpuset.cpu_exclusive", "1")]);
@@ -33,4 +37,20 @@ fn an_exclusive_group_is_in_its_siblings_way_until_it_is_removed_and_not_after()
     // Nor is the next that is made there, which is not exclusive.
     bench.run(&made("p:/mine", "0"));
     bench.run(&[write("p:/other", "cpuset.cpus", "0-2")]);
+}
+
+#[test]
+fn one_exclusive_group_less_leaves_the_others_in_the_way() {
+    for way_out in [write("p:/a", "cpuset.cpu_exclusive", "0"), rmdir("p:/a")] {
+        let mut bench = Bench::new();
+        for (path, cpus) in [("p:/a", "0"), ("p:/b", "1")] {
+            bench.run(&made(path, cpus));
+            bench.run(&[write(path, "cpuset.cpu_exclusive", "1")]);
+        }
+        bench.run(&made("p:/c", "2"));
+        bench.run(&[way_out]);
+        bench.run(&[write("p:/c", "cpuset.cpus", "0,2")]);
+        let grow = write("p:/c", "cpuset.cpus", "0-2");
+        assert_eq!(bench.refused(grow), Errno::EINVAL);
+    }
 }

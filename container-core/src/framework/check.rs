@@ -7,7 +7,6 @@ use std::fmt::Write;
 use super::Framework;
 use crate::css_set::INIT_CSS_SET;
 use crate::group::DUMMY;
-use crate::subsystem::{CPU, CPUACCT, CPUSET, FREEZER, MEMORY};
 use crate::{GroupPath, Refusal, TaskId};
 
 impl Framework {
@@ -198,19 +197,16 @@ impl Framework {
         }
     }
 
-    /// A subsystem knows the groups of its hierarchy; of one that is gone it keeps nothing.
+    /// A subsystem that keeps a state by group has one for each of its hierarchy, and none for one that is gone.
     fn check_states(&self) {
-        let subsystems = &self.subsystems;
-        for (id, known) in [
-            (CPUSET, subsystems.cpuset.known_groups()),
-            (CPUACCT, subsystems.cpuacct.known_groups()),
-            (CPU, subsystems.cpu.known_groups()),
-            (FREEZER, subsystems.freezer.known_groups()),
-            (MEMORY, subsystems.memory.known_groups()),
-        ] {
-            let (name, root) = (subsystems.get(id).name(), self.core.root_of(id));
-            let groups = self.core.subtree(root).count();
-            assert_eq!(known, groups, "groups that {name} has a state of");
+        for id in self.subsystems.ids() {
+            let subsystem = self.subsystems.get(id);
+            if let Some(states) = subsystem.states() {
+                let groups = self.core.subtree(self.core.root_of(id)).count();
+                let name = subsystem.name();
+                let known = states.known_groups();
+                assert_eq!(known, groups, "groups that {name} has a state of");
+            }
         }
     }
 }

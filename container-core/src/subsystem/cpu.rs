@@ -128,11 +128,6 @@ impl Cpu {
         }
     }
 
-    /// For tests: the groups that it has a state of.
-    pub fn known_groups(&self) -> usize {
-        self.states.len()
-    }
-
     pub fn id(&self, group: GroupId) -> CpuGroup {
         self.states.get(group).id
     }

@@ -105,11 +105,6 @@ impl Cpuacct {
         }
     }
 
-    /// For tests: the groups that it has a state of.
-    pub fn known_groups(&self) -> usize {
-        self.accounts.len()
-    }
-
     pub fn account(&self, group: GroupId) -> &Account {
         self.accounts.get(group)
     }

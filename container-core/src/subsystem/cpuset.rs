@@ -93,11 +93,6 @@ impl Cpuset {
         }
     }
 
-    /// For tests: the groups that it has a state of.
-    pub fn known_groups(&self) -> usize {
-        self.states.len()
-    }
-
     pub fn state(&self, group: GroupId) -> &State {
         self.states.get(group)
     }

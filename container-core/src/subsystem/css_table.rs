@@ -23,6 +23,8 @@ pub trait States {
     fn settle(&mut self);
     /// See [`CssTable::dump`].
     fn dump(&self) -> String;
+    /// Groups that have a state.
+    fn known_groups(&self) -> usize;
 }
 
 impl<T: Clone + Debug> States for CssTable<T> {
@@ -44,6 +46,10 @@ impl<T: Clone + Debug> States for CssTable<T> {
 
     fn dump(&self) -> String {
         CssTable::dump(self)
+    }
+
+    fn known_groups(&self) -> usize {
+        self.all().count()
     }
 }
 
@@ -92,11 +98,6 @@ impl<T: Clone + Debug> CssTable<T> {
     /// Every group's state.
     pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
         self.states.iter().flatten()
-    }
-
-    /// Groups that have a state.
-    pub(crate) fn len(&self) -> usize {
-        self.all().count()
     }
 
     /// Every group's state, to be changed outside any batch.

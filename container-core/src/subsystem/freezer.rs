@@ -75,11 +75,6 @@ impl Freezer {
         }
     }
 
-    /// For tests: the groups that it has a state of.
-    pub fn known_groups(&self) -> usize {
-        self.states.len()
-    }
-
     /// Where a group stands.
     pub fn state(&self, core: &Core, group: GroupId) -> FreezerState {
         match (self.is_freezing(core, group), self.running(group)) {

@@ -106,11 +106,6 @@ impl Memory {
         }
     }
 
-    /// For tests: the groups that it has a state of.
-    pub fn known_groups(&self) -> usize {
-        self.counters.len()
-    }
-
     fn of(&self, task: TaskId) -> MachineMemory {
         self.machines.get(&task).copied().unwrap_or_default()
     }
