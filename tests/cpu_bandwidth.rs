@@ -5,10 +5,9 @@
 
 #[path = "cpu_bandwidth/back.rs"]
 mod back;
-mod support;
-
 #[path = "cpu_bandwidth/kernel.rs"]
 mod kernel;
+mod support;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

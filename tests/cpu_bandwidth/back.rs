@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use crate::kernel::directory_of;
 use crate::support::{Run, kvm};
-use crate::{controllers, directory_of, end, spec, stat, throttled};
+use crate::{controllers, end, spec, stat, throttled};
 
 /// A group of somebody else's in one of ours, which the kernel then does not remove.
 struct Foreign(PathBuf);

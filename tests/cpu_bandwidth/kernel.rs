@@ -10,7 +10,7 @@ use crate::support::{self, Run, kvm, pinfold, task};
 use crate::{controllers, finish, spec};
 
 /// Where the kernel's groups of a supervisor stand.
-fn directory_of(supervisor: u32) -> Option<PathBuf> {
+pub fn directory_of(supervisor: u32) -> Option<PathBuf> {
     let found = host::CpuController::find().ok()?;
     let own = found.root();
     Some(own.parent()?.join(format!("pinfold-{supervisor}")))
