@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use container_core::*;
 
+use crate::floor::Floor;
 use crate::village::{GROUPS, Village};
 use crate::{Sample, verdict};
 
@@ -26,6 +27,7 @@ pub fn bench() {
     let mut villages = POPULATIONS.map(|tasks| {
         let mut village = Village::empty(Village::paths(GROUPS));
         village.settle(tasks);
+        village.floor = Floor::new(tasks, (tasks / 2).min(GROUPS));
         village
     });
     println!("operations: ns each, in {GROUPS} groups, by the number of tasks");

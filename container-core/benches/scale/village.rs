@@ -17,7 +17,7 @@ pub struct Village {
     pub bills: [GroupPath; 2],
     /// The living, each with the group it is in.
     pub tasks: Vec<(TaskId, usize)>,
-    /// Lines as many as the tasks have.
+    /// Lines as many as the tasks have, where they are to be walked.
     pub floor: Floor,
     machine: MachineName,
     forked: usize,
@@ -77,7 +77,6 @@ impl Village {
     /// So many tasks, two in each of as many groups as that makes, or more once all have two.
     pub fn settle(&mut self, tasks: usize) {
         let inhabited = (tasks / 2).min(GROUPS);
-        self.floor = Floor::new(tasks, inhabited);
         // Neighbours by birth are no neighbours by group.
         let mut order: Vec<usize> = (0..tasks).map(|task| task % inhabited).collect();
         for last in (1..tasks).rev() {
