@@ -87,6 +87,9 @@ impl<S: Serialize, R: DeserializeOwned> Link<S, R> {
     /// it. Nothing is known of it but that it is CLOEXEC; which messages may have one is the caller's to
     /// check.
     ///
+    /// A peer that closes with messages of ours unread makes the kernel say ECONNRESET, once, ahead of what the
+    /// peer had sent (unix_release_sock in net/unix/af_unix.c): these are its last words, and still come.
+    ///
     /// # Errors
     /// As [`Link::recv`], and [`LinkError::Protocol`] for more descriptors than one.
     pub fn recv_with_descriptor(&self) -> Result<Option<(R, Option<OwnedFd>)>, LinkError> {
@@ -107,9 +110,8 @@ impl<S: Serialize, R: DeserializeOwned> Link<S, R> {
                 RecvFlags::CMSG_CLOEXEC,
             ) {
                 Ok(received) => break received,
-                Err(Errno::INTR) => {}
+                Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(Errno::AGAIN) => return Ok(None),
-                Err(Errno::CONNRESET) => return Err(LinkError::Closed),
                 Err(errno) => return Err(LinkError::Io(errno.into())),
             }
         };
@@ -176,9 +178,8 @@ impl<S, R> Link<S, R> {
             let flags = RecvFlags::PEEK | RecvFlags::TRUNC;
             match recv(&self.socket, &mut [0u8; 1][..], flags) {
                 Ok((_, length)) => return Ok(Some(length)),
-                Err(Errno::INTR) => {}
+                Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(Errno::AGAIN) => return Ok(None),
-                Err(Errno::CONNRESET) => return Err(LinkError::Closed),
                 Err(errno) => return Err(LinkError::Io(errno.into())),
             }
         }
@@ -250,6 +251,27 @@ mod tests {
         assert_eq!(peer.recv().unwrap(), Some(ToMachine::Go));
         drop(peer);
         assert!(matches!(link.recv(), Err(LinkError::Closed)));
+    }
+
+    #[test]
+    fn last_words_are_heard_though_the_peer_has_not_read_ours() {
+        for heard_before in [false, true] {
+            let (link, peer) = pair();
+            let peer = Link::<ToSupervisor, ToMachine>::new(peer);
+            link.send(&ToMachine::Ping(1)).unwrap();
+            peer.send(&ToSupervisor::Pong(1)).unwrap();
+            if heard_before {
+                assert_eq!(link.recv().unwrap(), Some(ToSupervisor::Pong(1)));
+            }
+            link.send(&ToMachine::Ping(2)).unwrap();
+            peer.send(&ToSupervisor::Pong(2)).unwrap();
+            drop(peer);
+            if !heard_before {
+                assert_eq!(link.recv().unwrap(), Some(ToSupervisor::Pong(1)));
+            }
+            assert_eq!(link.recv().unwrap(), Some(ToSupervisor::Pong(2)));
+            assert!(matches!(link.recv(), Err(LinkError::Closed)));
+        }
     }
 
     #[test]
