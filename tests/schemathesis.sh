@@ -4,7 +4,7 @@
 #
 #   tests/schemathesis.sh [EXAMPLES]      requests an operation and phase, at most; 25 by default
 #
-# Needs Python 3 with venv, KVM and the network (PyPI). SCHEMATHESIS is the program, if it is there already; PINFOLD the
+# Needs Python 3 with venv, KVM and the network. SCHEMATHESIS is the program, if it is there already; PINFOLD the
 # binary, if it is built already. What is known and why is in schemathesis.toml beside this.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

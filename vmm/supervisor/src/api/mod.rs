@@ -26,6 +26,7 @@ mod problem;
 mod router;
 mod routes;
 mod serve;
+mod unread;
 mod words;
 
 use std::io;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post, put};
 
 use super::ask::App;
-use super::metrics;
 use super::problem::Refused;
 use super::routes::{apply, events, groups, lifecycle, machines, plan, show, tasks};
+use super::{metrics, unread};
 
 /// The whole API.
 pub fn router(app: Arc<App>) -> Router {
@@ -49,6 +49,7 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(nowhere)
         .layer(from_fn_with_state(app.clone(), metrics::count))
+        .layer(from_fn(unread::close))
         .with_state(app)
 }
 

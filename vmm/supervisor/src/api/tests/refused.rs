@@ -1,8 +1,11 @@
 //! Each class of bad input, and its one form of answer.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+
 use serde_json::json;
 
-use super::support::Served;
+use super::support::{Answer, Served};
 
 #[test]
 fn what_is_not_well_formed_is_400() {
@@ -146,6 +149,48 @@ fn too_much_is_413_and_another_type_is_415() {
         .refused(415, "EINVAL");
     let xml = "PUT /v1/files/billing/tenant/tasks HTTP/1.1\r\ncontent-type: application/json";
     served.ask(xml, b"1").refused(415, "EINVAL");
+}
+
+#[test]
+fn who_is_answered_before_the_body_was_read_is_told_that_the_connection_ends() {
+    let served = Served::start();
+    for (line, kind, status) in [
+        ("POST /v1/plan", "text/xml", 415),
+        ("DELETE /v1/plan", "application/json", 405),
+        ("POST /v1/nowhere", "application/json", 404),
+    ] {
+        let mut stream = served.connect();
+        let head = format!("{line} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\n");
+        // The body is on its way, and would stand before the next request.
+        write!(stream, "{head}content-length: 2\r\n\r\n").unwrap();
+        let answer = Answer::read(stream);
+        assert_eq!(answer.status, status, "{line}");
+        assert!(answer.head.contains("connection: close"), "{}", answer.head);
+    }
+    // One that was read whole goes on, refused or not.
+    let mut stream = served.connect();
+    for body in ["{}", r#"{"commands": []}"#] {
+        let length = body.len();
+        let head = "POST /v1/plan HTTP/1.1\r\nhost: x\r\ncontent-type: application/json";
+        write!(stream, "{head}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        let answer = read_one(&mut stream);
+        assert!(answer.starts_with("http/1.1 "), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+}
+
+/// The head of an answer on a connection that goes on, its body read as well.
+fn read_one(stream: &mut UnixStream) -> String {
+    let mut stream = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(stream.read_line(&mut head).unwrap(), 0, "it ended: {head}");
+    }
+    let head = head.to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1).unwrap();
+    let length: usize = length.lines().next().unwrap().parse().unwrap();
+    stream.read_exact(&mut vec![0; length]).unwrap();
+    head
 }
 
 #[test]
