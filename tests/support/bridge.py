@@ -1,33 +1,50 @@
-"""TCP on the loopback in front of a unix socket: bridge.py SOCKET PORT-FILE. It chooses the port and writes it down."""
+"""TCP on the loopback in front of a unix socket: bridge.py SOCKET PORT-FILE. It chooses the port and writes it down.
 
-import asyncio
+Each direction has a thread of its own: where the supervisor answers ahead of a request's body and closes, the rest of the
+body finds nobody, and the answer still has to come through.
+"""
+
+import socket
 import sys
+import threading
 
 
-async def pump(source, sink):
+def pump(source, sink):
     try:
-        while data := await source.read(65536):
-            sink.write(data)
-            await sink.drain()
-    except ConnectionError:
+        while data := source.recv(65536):
+            sink.sendall(data)
+    except OSError:
         pass
-    finally:
-        sink.close()
+    try:
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
 
 
-async def main(path, port_file):
-    async def serve(reader, writer):
+def serve(outer, path):
+    with outer, socket.socket(socket.AF_UNIX) as inner:
         try:
-            inner_reader, inner_writer = await asyncio.open_unix_connection(path)
+            inner.connect(path)
         except OSError:
-            writer.close()
             return
-        await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
+        asks = threading.Thread(target=pump, args=(outer, inner), daemon=True)
+        asks.start()
+        pump(inner, outer)
+        # Nothing is asked any more once the answers have ended.
+        try:
+            outer.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        asks.join()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+
+def main(path, port_file):
+    listener = socket.create_server(("127.0.0.1", 0))
     with open(port_file, "w") as file:
-        file.write(str(server.sockets[0].getsockname()[1]))
-    await server.serve_forever()
+        file.write(str(listener.getsockname()[1]))
+    while True:
+        outer, _ = listener.accept()
+        threading.Thread(target=serve, args=(outer, path), daemon=True).start()
 
 
-asyncio.run(main(*sys.argv[1:]))
+main(*sys.argv[1:])

@@ -104,6 +104,7 @@ impl From<AgentError> for Refused {
         match error {
             AgentError::Refused(refusal) => refusal.into(),
             AgentError::NoMachine(_) => Refused::new("ENOENT", rule),
+            AgentError::NotRunning(..) => Refused::new("EBUSY", rule),
             AgentError::NoAgent(_) => Refused::with_status(StatusCode::CONFLICT, "ENODEV", rule),
             AgentError::NotNow(NotNow::NotOpen) => {
                 Refused::with_status(StatusCode::CONFLICT, "ENOTCONN", rule)

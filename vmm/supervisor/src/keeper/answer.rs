@@ -146,6 +146,9 @@ pub enum AgentError {
     /// There is no such machine.
     #[error("no machine {0} runs")]
     NoMachine(MachineName),
+    /// It is starting, or has ended.
+    #[error("machine {0} is {1}: only one that runs has a guest to ask")]
+    NotRunning(MachineName, &'static str),
     /// Its spec gives it no agent.
     #[error("machine {0} has no agent: its spec does not say `agent`")]
     NoAgent(MachineName),

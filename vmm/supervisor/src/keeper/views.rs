@@ -297,7 +297,10 @@ impl Keeper {
             return reply.send(Err(refusal.into()));
         }
         let Some(id) = self.machines.living_by_name(name) else {
-            return reply.send(Err(AgentError::NoMachine(name.clone())));
+            return reply.send(Err(match self.state_word(name) {
+                None => AgentError::NoMachine(name.clone()),
+                Some(state) => AgentError::NotRunning(name.clone(), state),
+            }));
         };
         if self.sight(id).is_none() {
             return reply.send(Err(AgentError::NoAgent(name.clone())));

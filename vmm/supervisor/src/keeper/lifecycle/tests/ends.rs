@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use agent_protocol::Ask;
 use container_core::{Errno, TaskKind, Tid};
 use host::TaskDirectory;
 use link::{Thread, ThreadKind};
 
 use super::{ROOT, Stage, in_group, name, refused, with};
-use crate::keeper::Order;
 use crate::keeper::birth::BIRTH_LIMIT;
 use crate::keeper::death::GONE_LIMIT;
 use crate::keeper::machines::State;
 use crate::keeper::stage::{self, group, new_machine};
+use crate::keeper::{AgentError, Order};
 use crate::{Restart, WIRE_MAILBOX, wire};
 
 #[test]
@@ -40,6 +41,28 @@ fn a_machine_that_has_ended_is_removed_and_the_ledger_keeps_its_sums() {
     assert_eq!(own(&after.ledger), own(&before.ledger));
     assert_eq!(after.ledger.groups_ns, after.ledger.tasks_ns);
     assert!(stage.keeper.tasks.of_machine(web).is_empty());
+}
+
+#[test]
+fn the_guest_of_a_machine_that_has_ended_is_not_asked_and_the_machine_is_not_unknown() {
+    let mut stage = Stage::new();
+    let ask = |stage: &mut Stage| {
+        let (answer, pending) = actor::reply();
+        stage
+            .keeper
+            .ask_agent(&ROOT, &name("web"), Ask::Ping, answer);
+        pending.wait_until(Instant::now()).unwrap().unwrap()
+    };
+    let unknown = AgentError::NoMachine(name("web"));
+    assert_eq!(ask(&mut stage), Err(unknown));
+    stage.create(new_machine("web"));
+    let starting = AgentError::NotRunning(name("web"), "starting");
+    assert_eq!(ask(&mut stage), Err(starting));
+    let web = stage.launched();
+    stage.born(web);
+    stage.ends(web, "exit 0");
+    let ended = AgentError::NotRunning(name("web"), "ended");
+    assert_eq!(ask(&mut stage), Err(ended));
 }
 
 #[test]
