@@ -64,9 +64,9 @@ impl Framework {
     /// without the right to read the group.
     pub fn read(&self, by: &Credentials, group: &GroupPath, file: &str) -> Result<String, Refusal> {
         let group = self.resolve(group)?;
-        let (keeper, _) = self.existing_file(group, file)?;
+        let (whose, _) = self.existing_file(group, file)?;
         check_access(&self.core, by, group, Access::Read)?;
-        let text = match keeper {
+        let text = match whose {
             Whose::Framework => self.read_own(group, file),
             Whose::Subsystem(id) => self.subsystems.get(id).read(&self.core, by, group, file),
         };
@@ -86,7 +86,7 @@ impl Framework {
         value: &str,
     ) -> Result<(), Refusal> {
         let group = self.resolve(path)?;
-        let (keeper, row) = self.existing_file(group, file)?;
+        let (whose, row) = self.existing_file(group, file)?;
         check_access(&self.core, &transaction.by, group, Access::Write)?;
         if matches!(file, "cgroup.max.depth" | "cgroup.max.descendants") {
             self.may_limit(&transaction.by, group, file)?;
@@ -115,7 +115,7 @@ impl Framework {
         if is_read_only {
             return read_only(Errno::EINVAL);
         }
-        match keeper {
+        match whose {
             Whose::Framework if file == "tasks" => {
                 let task = self.written_task(&transaction.by, value)?;
                 return self.attach(transaction, group, task);

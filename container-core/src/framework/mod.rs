@@ -252,11 +252,36 @@ impl Framework {
         if let Some(host) = plan.host {
             self.change_host(&mut transaction, *host);
         }
-        if let Err(refusal) = self.apply_all(&mut transaction, &plan.commands) {
-            self.roll_back(transaction);
-            return Err(refusal);
+        self.apply_and_keep(transaction, &plan.commands, changes_groups)
+    }
+
+    /// Check a batch and commit it, whatever the host would have to do for it: on a copy to try things on, or before there
+    /// is anybody on the host whom it could concern.
+    ///
+    /// # Errors
+    /// Those of [`plan`](Self::plan); nothing has changed then.
+    pub fn rehearse(
+        &mut self,
+        by: &Credentials,
+        commands: &[Command],
+    ) -> Result<Vec<Event>, Refusal> {
+        let transaction = Transaction::lasting(*by);
+        self.apply_and_keep(transaction, commands, changes_groups(commands))
+    }
+
+    fn apply_and_keep(
+        &mut self,
+        mut transaction: Transaction,
+        commands: &[Command],
+        changes_groups: bool,
+    ) -> Result<Vec<Event>, Refusal> {
+        match self.apply_all(&mut transaction, commands) {
+            Ok(()) => Ok(self.keep(transaction, changes_groups)),
+            Err(refusal) => {
+                self.roll_back(transaction);
+                Err(refusal)
+            }
         }
-        Ok(self.keep(transaction, changes_groups))
     }
 
     /// A batch stays, and is the next generation.

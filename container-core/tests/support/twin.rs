@@ -1,12 +1,14 @@
-//! An attempt held against a plan and its commit.
+//! An attempt and a rehearsal, held against a plan and its commit.
 
 use container_core::*;
 
-/// A copy on which a batch is attempted that the original plans and commits.
+/// Copies on which a batch is attempted, and rehearsed, that the original plans and commits.
 pub struct Twin {
     framework: Framework,
     before: String,
     attempt: Result<Attempt, Refusal>,
+    rehearsed: Framework,
+    rehearsal: Result<Vec<Event>, Refusal>,
 }
 
 impl Twin {
@@ -14,10 +16,14 @@ impl Twin {
         let mut framework = original.clone();
         let before = framework.snapshot();
         let attempt = framework.attempt(by, commands);
+        let mut rehearsed = original.clone();
+        let rehearsal = rehearsed.rehearse(by, commands);
         Twin {
             framework,
             before,
             attempt,
+            rehearsed,
+            rehearsal,
         }
     }
 
@@ -26,11 +32,15 @@ impl Twin {
     pub fn refused(self, refusal: &Refusal) {
         assert_eq!(self.attempt.unwrap_err(), *refusal);
         assert_eq!(self.framework.snapshot(), self.before);
+        assert_eq!(self.rehearsal.unwrap_err(), *refusal);
+        assert_eq!(self.rehearsed.snapshot(), self.before);
     }
 
     /// In force, and all as in the original, where the plan had no effects; else the same plan, and nothing has changed.
     #[track_caller]
     pub fn agrees(self, effects: &[Effect], events: &[Event], original: &Framework) {
+        assert_eq!(self.rehearsal.unwrap(), events);
+        assert_eq!(self.rehearsed.snapshot(), original.snapshot());
         match self.attempt.unwrap() {
             Attempt::Committed(happened) => {
                 assert_eq!((effects, events), (&[][..], &happened[..]));

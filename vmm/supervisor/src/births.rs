@@ -180,8 +180,7 @@ mod tests {
             commands.append(&mut births.of(kind, task, Tid(tid), None));
             tasks.push(task);
         }
-        let plan = framework.plan(&Credentials::ROOT, &commands)?;
-        framework.commit(plan)?;
+        framework.rehearse(&Credentials::ROOT, &commands)?;
         Ok(tasks)
     }
 

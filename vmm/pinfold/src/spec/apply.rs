@@ -131,8 +131,7 @@ fn without(framework: &Framework, machines: &[MachineName]) -> Result<Framework,
         .tasks()
         .filter(|task| task.alive && machines.contains(&task.name.machine));
     let gone: Vec<Command> = gone.map(|task| Command::Exit { task: task.id }).collect();
-    let plan = rest.plan(&Credentials::ROOT, &gone)?;
-    rest.commit(plan)?;
+    rest.rehearse(&Credentials::ROOT, &gone)?;
     Ok(rest)
 }
 
@@ -219,10 +218,8 @@ struct Way<'a> {
 
 impl Way<'_> {
     fn take(&mut self, command: Command) -> Result<(), Refusal> {
-        let plan = self
-            .scratch
-            .plan(&Credentials::ROOT, std::slice::from_ref(&command))?;
-        self.scratch.commit(plan)?;
+        self.scratch
+            .rehearse(&Credentials::ROOT, std::slice::from_ref(&command))?;
         self.commands.push(command);
         Ok(())
     }

@@ -15,8 +15,7 @@ impl Spec {
     pub fn check(&self, framework: &mut Framework) -> Result<Vec<Event>, SpecError> {
         let commands: Vec<Command> = self.changes.iter().map(|c| c.command.clone()).collect();
         let events = framework
-            .plan(&Credentials::ROOT, &commands)
-            .and_then(|plan| framework.commit(plan))
+            .rehearse(&Credentials::ROOT, &commands)
             .map_err(|refusal| self.refuse_change(&refusal))?;
         self.try_births(framework, &self.machines)?;
         Ok(events)

@@ -53,8 +53,7 @@ impl Keeper {
             .filter(|task| task.alive && is_gone(&task.name.machine))
             .map(|task| Command::Exit { task: task.id })
             .collect();
-        let ended = copy.plan(&Credentials::ROOT, &ends)?;
-        copy.commit(ended)?;
+        copy.rehearse(&Credentials::ROOT, &ends)?;
         let machines_gone = self.machines.iter().map(|(_, machine)| machine);
         let views = machines_gone.filter(|machine| is_gone(machine.name()));
         for sight in views.filter_map(|machine| machine.sight.as_ref()) {

@@ -49,8 +49,7 @@ pub fn framework(commands: &[Command]) -> Framework {
         possible_cpus: 1,
         mems: NodeSet::from_iter([0]),
     });
-    let plan = framework.plan(&Credentials::ROOT, commands).unwrap();
-    framework.commit(plan).unwrap();
+    framework.rehearse(&Credentials::ROOT, commands).unwrap();
     framework
 }
 

@@ -175,8 +175,7 @@ pub(super) fn keep_homes(
         let task = target.allocate_task();
         let mut commands = births.of(TaskKind::Control, task, living.tid, None);
         commands.push(Command::Exit { task });
-        let plan = target.plan(&Credentials::ROOT, &commands)?;
-        target.commit(plan)?;
+        target.rehearse(&Credentials::ROOT, &commands)?;
     }
     Ok(())
 }
